@@ -1,0 +1,30 @@
+//! Sentence embeddings: text in, unit vectors out. Intent and retrieval compare these.
+
+/// Why a text could not be embedded, or the embedding model not loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedError {
+    /// A file of the model is missing or cannot be read.
+    #[error("cannot load the embedding model from {path}: {reason}")]
+    Load {
+        /// The folder or file.
+        path: std::path::PathBuf,
+        /// What went wrong.
+        reason: String,
+    },
+    /// The text could not be tokenised or run.
+    #[error("cannot embed the text: {0}")]
+    Run(String),
+}
+
+/// Turns texts into vectors whose dot product is their similarity.
+pub trait Embed: Send + Sync {
+    /// Length of every vector.
+    fn dim(&self) -> usize;
+
+    /// One unit vector (L2 norm 1) for each text, in order: `[texts.len()][dim]`.
+    /// A text's vector does not depend on the texts beside it.
+    ///
+    /// # Errors
+    /// [`EmbedError::Run`] when the model fails.
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError>;
+}

@@ -1,0 +1,1 @@
+//! What the customer wants: a linear head over sentence embeddings, with calibrated confidence.

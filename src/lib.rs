@@ -1,0 +1,26 @@
+//! tier0 answers the support tickets that never need a person, on the customer's own machine.
+//!
+//! A request runs down through the rooms, and imports point the same way only
+//! (`tests/it/layers.rs` checks it):
+//!
+//! ```text
+//! api → support → engine, intent, retrieval, store → model, embed → ops → tier0-kernels
+//! ```
+//!
+//! `store` and `hub` are leaves: they know nothing of the rooms above or beside them. `cli`
+//! wires the rooms together. `ARCHITECTURE.md` tells the whole story.
+#![forbid(unsafe_code)]
+
+pub mod api;
+pub mod cli;
+pub mod config;
+pub mod embed;
+pub mod engine;
+pub mod hub;
+pub mod intent;
+pub mod model;
+pub mod ops;
+pub mod retrieval;
+pub mod store;
+pub mod support;
+pub mod telemetry;

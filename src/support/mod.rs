@@ -1,0 +1,3 @@
+//! Answers tickets: triage → lookup → retrieve → compose → verify → decide.
+
+pub mod types;

@@ -1,0 +1,184 @@
+//! What goes into the pipeline and what comes out: the `support` object of the HTTP answer.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::engine::{EngineError, Usage};
+use crate::model::chat::Message;
+
+/// A ticket as the helpdesk hands it over.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ticket {
+    /// The helpdesk's own number for it.
+    pub id: Option<String>,
+    /// `chat` or `email`; decides the reply's form.
+    pub channel: Channel,
+    /// Subject line, where the channel has one.
+    pub subject: Option<String>,
+    /// The conversation so far; the last user message is the one to answer.
+    pub messages: Vec<Message>,
+    /// The sender's address as the helpdesk knows it. Nothing in the text can change it.
+    pub customer_email: Option<String>,
+    /// Whether the helpdesk has authenticated that address.
+    pub customer_verified: bool,
+}
+
+/// How the customer wrote.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Channel {
+    /// A live chat: short replies.
+    #[default]
+    Chat,
+    /// E-mail: greeting and closing.
+    Email,
+}
+
+/// Whether the text may go to the customer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// Send it.
+    Reply,
+    /// A person takes over; the text only says so.
+    Escalate,
+}
+
+/// What kind of end the ticket comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Answered from data or policy.
+    Answer,
+    /// Against policy, and the reply says so.
+    Deny,
+    /// Allowed; an action is proposed.
+    Action,
+    /// Something is missing and the reply asks for it.
+    Clarify,
+    /// Must not be met.
+    Refuse,
+    /// A person must take it.
+    Escalate,
+}
+
+/// Who wrote the text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WrittenBy {
+    /// The language model, and the verifier let it pass.
+    Model,
+    /// A fixed text of the store.
+    Template,
+}
+
+/// One intent with the classifier's confidence in it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct IntentScore {
+    /// The intent's label, such as `track_order`.
+    pub label: String,
+    /// 0 to 1.
+    pub confidence: f32,
+}
+
+/// A passage that the reply rests on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Citation {
+    /// `article#section`, such as `returns#how-long`.
+    pub id: String,
+    /// The section's heading.
+    pub title: String,
+    /// The words of the article.
+    pub quote: String,
+}
+
+/// Something the server proposes to do once it is confirmed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Action {
+    /// Such as `cancel_order`.
+    pub name: String,
+    /// By the names of the ticket format.
+    pub arguments: serde_json::Map<String, serde_json::Value>,
+    /// What a confirmation must carry.
+    pub confirmation_token: String,
+}
+
+/// What the person who takes over needs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Handoff {
+    /// Why a person is needed.
+    pub reason: String,
+    /// The case in a few words.
+    pub summary: String,
+    /// A reply to start from, where one was written.
+    pub draft: Option<String>,
+}
+
+/// Everything beside the text: why it says what it says, and what it rests on.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Report {
+    /// Whether the text may go out.
+    pub decision: Decision,
+    /// What kind of end.
+    pub outcome: Outcome,
+    /// Likeliest first.
+    pub intents: Vec<IntentScore>,
+    /// Orders that the reply is about.
+    pub order_ids: Vec<String>,
+    /// Passages that it rests on.
+    pub citations: Vec<Citation>,
+    /// The proposed action.
+    pub action: Option<Action>,
+    /// Set when a person takes over.
+    pub handoff: Option<Handoff>,
+    /// 0 to 1: how likely the reply is right.
+    pub confidence: f32,
+    /// Who wrote the text.
+    pub written_by: WrittenBy,
+    /// Milliseconds of each stage, in the order of the path.
+    pub timings_ms: BTreeMap<String, u64>,
+}
+
+/// The answer to a ticket.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// The text for the customer.
+    pub content: String,
+    /// Everything beside it.
+    pub report: Report,
+    /// Tokens that writing it took.
+    pub usage: Usage,
+}
+
+/// Why a ticket could not be processed at all. (What can be processed but not answered is an
+/// [`Answer`] that escalates.)
+#[derive(Debug, thiserror::Error)]
+pub enum SupportError {
+    /// The ticket holds no user message.
+    #[error("the conversation holds no message from the user")]
+    NoUserMessage,
+    /// The store could not be read.
+    #[error("the store could not be read: {0}")]
+    Store(String),
+    /// The language model could not be asked.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// Another stage failed.
+    #[error("{stage} failed: {reason}")]
+    Stage {
+        /// The stage's name.
+        stage: &'static str,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// Something that answers tickets: the pipeline, or a fake of it in tests.
+#[async_trait::async_trait]
+pub trait AnswerTicket: Send + Sync {
+    /// Answers one ticket.
+    ///
+    /// # Errors
+    /// [`SupportError`] when it could not be processed.
+    async fn answer(&self, ticket: &Ticket) -> Result<Answer, SupportError>;
+}

@@ -1,0 +1,1 @@
+//! Logs and metrics: how the process tells its operator what it does.
