@@ -34,12 +34,7 @@ pub struct Sampling {
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self {
-            temperature: 0.0,
-            top_p: 1.0,
-            top_k: 0,
-            seed: 0,
-        }
+        Self { temperature: 0.0, top_p: 1.0, top_k: 0, seed: 0 }
     }
 }
 
@@ -106,9 +101,7 @@ pub type EventStream = Pin<Box<dyn Stream<Item = Result<Event, EngineError>> + S
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The prompt alone fills the context.
-    #[error(
-        "the prompt has {prompt_tokens} tokens, but the model's context holds {context_length}"
-    )]
+    #[error("the prompt has {prompt_tokens} tokens, but the model's context holds {context_length}")]
     PromptTooLong {
         /// Tokens of the prompt.
         prompt_tokens: usize,
