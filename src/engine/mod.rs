@@ -3,12 +3,20 @@
 //! Place in the path: `api` and `support` submit a [`Request`] and read [`Event`]s; the engine
 //! queues it, runs the model's forward passes and samples. Dropping the stream cancels.
 
+mod handle;
+mod sampler;
+mod text;
+mod worker;
+
 use std::pin::Pin;
 
 use futures::Stream;
 use serde::Serialize;
 
 use crate::model::{TokenId, chat::Message};
+
+pub use handle::{Engine, LoadSpec};
+pub use sampler::Sampler;
 
 /// What a model needs to be named and sized by its callers.
 #[derive(Debug, Clone, PartialEq, Eq)]
