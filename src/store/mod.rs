@@ -5,12 +5,15 @@
 //! from the [`demo`] shop. Every question about orders takes a [`VerifiedCustomer`], which only
 //! [`OrderStore::identify`] can make, so no text of a message can reach another customer's data.
 
+pub mod demo;
 mod identity;
 mod ids;
 mod import;
 mod money;
 mod name_match;
 mod sqlite;
+#[cfg(test)]
+mod tests;
 mod timestamp;
 mod types;
 

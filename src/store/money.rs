@@ -47,10 +47,7 @@ impl Amount {
         if (cents - cents.round()).abs() > tolerance {
             return Err(InvalidAmount::FractionOfCent { number });
         }
-        #[allow(
-            clippy::cast_possible_truncation,
-            reason = "whole and below 1e14: checked above"
-        )]
+        // Whole and at most 1e14: the cast is exact.
         Ok(Self(cents.round() as i64))
     }
 
@@ -112,10 +109,6 @@ impl fmt::Display for Amount {
 impl Serialize for Amount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         // Correctly rounded, so that the shortest text of the number has the two decimals again.
-        #[allow(
-            clippy::cast_precision_loss,
-            reason = "imported amounts are below 1e14"
-        )]
         serializer.serialize_f64(self.0 as f64 / 100.0)
     }
 }

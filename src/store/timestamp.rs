@@ -31,10 +31,6 @@ where
     })
 }
 
-#[allow(
-    clippy::ref_option,
-    reason = "serde calls it with a reference to the field"
-)]
 pub(super) fn serialize<S: Serializer>(
     time: &Option<DateTime<Utc>>,
     serializer: S,

@@ -6,6 +6,8 @@
 
 mod check;
 mod lines;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
