@@ -5,31 +5,34 @@
 //! from the [`demo`] shop. Every question about orders takes a [`VerifiedCustomer`], which only
 //! [`OrderStore::identify`] can make, so no text of a message can reach another customer's data.
 
+mod article;
+mod customer;
 pub mod demo;
 mod identity;
 mod ids;
 mod import;
 mod money;
 mod name_match;
+mod order;
+mod product;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 mod timestamp;
-mod types;
 
 use async_trait::async_trait;
 
+pub use article::Article;
+pub use customer::{Address, Customer, Loyalty, PaymentMethod, PaymentMethodKind};
 pub use identity::{Sender, VerifiedCustomer};
 pub use ids::{
     ArticleId, CustomerId, EmailAddress, InvalidText, ItemId, OrderId, PaymentMethodId, ProductId,
 };
 pub use import::{BadLine, ImportError, ImportSummary, Rejections, Tally, import_native};
 pub use money::{Amount, Currency, InvalidAmount, Money};
+pub use order::{Order, OrderItem, OrderStatus, Payment, PaymentKind, Shipment};
+pub use product::{Options, Product, Variant};
 pub use sqlite::SqliteStore;
-pub use types::{
-    Address, Article, Customer, Loyalty, Options, Order, OrderItem, OrderStatus, Payment,
-    PaymentKind, PaymentMethod, PaymentMethodKind, Product, Shipment, Variant,
-};
 
 /// The shop's data, as the support pipeline may ask for it.
 #[async_trait]
