@@ -175,9 +175,9 @@ impl Metrics {
     }
 
     /// Counts an answered request.
-    pub fn http_request(&self, labels: HttpLabels, took: Duration) {
+    pub fn http_request(&self, labels: &HttpLabels, took: Duration) {
         let route = labels.route.clone();
-        self.http_requests.get_or_create(&labels).inc();
+        self.http_requests.get_or_create(labels).inc();
         self.http_request_seconds
             .get_or_create(&RouteLabel { route })
             .observe(took.as_secs_f64());
@@ -229,8 +229,8 @@ mod tests {
             method: "GET",
             status: 200,
         };
-        metrics.http_request(labels.clone(), Duration::from_millis(3));
-        metrics.http_request(labels, Duration::from_millis(30));
+        metrics.http_request(&labels, Duration::from_millis(3));
+        metrics.http_request(&labels, Duration::from_millis(30));
         metrics.stage("triage", Duration::from_millis(2));
         metrics.tokens("some-model", "completion", 17);
         metrics.ticket(&TicketLabels {
