@@ -21,9 +21,8 @@ use crate::config::{Log, LogFormat};
 
 /// Upper bounds of the buckets of a request's and a stage's duration: from a lookup in
 /// memory to a long reply on a slow processor.
-const SECONDS: [f64; 14] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0,
-];
+const SECONDS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
 /// Why logging could not start.
 #[derive(Debug, thiserror::Error)]
@@ -49,13 +48,9 @@ pub enum TelemetryError {
 /// # Errors
 /// [`TelemetryError`] when the level cannot be read or logging runs already.
 pub fn init(log: &Log) -> Result<(), TelemetryError> {
-    let filter = EnvFilter::try_new(&log.level).map_err(|source| TelemetryError::Level {
-        level: log.level.clone(),
-        source,
-    })?;
-    let lines = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(&log.level)
+        .map_err(|source| TelemetryError::Level { level: log.level.clone(), source })?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match log.format {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().try_init(),
@@ -149,11 +144,7 @@ impl Metrics {
         let registry = &mut self.registry;
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running program", build);
-        registry.register(
-            "http_requests",
-            "Requests answered",
-            self.http_requests.clone(),
-        );
+        registry.register("http_requests", "Requests answered", self.http_requests.clone());
         registry.register_with_unit(
             "http_request_duration",
             "Time until the head of the answer is ready; a stream's body comes after it",
@@ -178,9 +169,7 @@ impl Metrics {
     pub fn http_request(&self, labels: &HttpLabels, took: Duration) {
         let route = labels.route.clone();
         self.http_requests.get_or_create(labels).inc();
-        self.http_request_seconds
-            .get_or_create(&RouteLabel { route })
-            .observe(took.as_secs_f64());
+        self.http_request_seconds.get_or_create(&RouteLabel { route }).observe(took.as_secs_f64());
     }
 
     /// Counts an answered ticket.
@@ -191,17 +180,13 @@ impl Metrics {
     /// Counts the time of one stage of a ticket.
     pub fn stage(&self, stage: &str, took: Duration) {
         let stage = stage.to_owned();
-        self.stage_seconds
-            .get_or_create(&StageLabel { stage })
-            .observe(took.as_secs_f64());
+        self.stage_seconds.get_or_create(&StageLabel { stage }).observe(took.as_secs_f64());
     }
 
     /// Counts tokens of one kind: `prompt`, `cached` or `completion`.
     pub fn tokens(&self, model: &str, kind: &'static str, n_tokens: usize) {
         let model = model.to_owned();
-        self.tokens
-            .get_or_create(&TokenLabels { model, kind })
-            .inc_by(n_tokens as u64);
+        self.tokens.get_or_create(&TokenLabels { model, kind }).inc_by(n_tokens as u64);
     }
 
     /// Everything counted so far, in the OpenMetrics text format.
@@ -224,11 +209,7 @@ mod tests {
     #[test]
     fn what_was_counted_stands_on_the_page_under_its_names() {
         let metrics = Metrics::new();
-        let labels = HttpLabels {
-            route: "/health".to_owned(),
-            method: "GET",
-            status: 200,
-        };
+        let labels = HttpLabels { route: "/health".to_owned(), method: "GET", status: 200 };
         metrics.http_request(&labels, Duration::from_millis(3));
         metrics.http_request(&labels, Duration::from_millis(30));
         metrics.stage("triage", Duration::from_millis(2));
@@ -240,11 +221,7 @@ mod tests {
         });
         let page = metrics.render().unwrap();
         for line in [
-            format!(
-                r#"tier0_build_info{{version="{}"}} 1"#,
-                env!("CARGO_PKG_VERSION")
-            )
-            .as_str(),
+            format!(r#"tier0_build_info{{version="{}"}} 1"#, env!("CARGO_PKG_VERSION")).as_str(),
             r#"tier0_http_requests_total{route="/health",method="GET",status="200"} 2"#,
             r#"tier0_http_request_duration_seconds_bucket{le="0.005",route="/health"} 1"#,
             r#"tier0_http_request_duration_seconds_count{route="/health"} 2"#,
@@ -259,10 +236,7 @@ mod tests {
 
     #[test]
     fn a_wrong_level_is_shown_with_what_to_write() {
-        let log = Log {
-            level: "tier0=loud".to_owned(),
-            format: LogFormat::Text,
-        };
+        let log = Log { level: "tier0=loud".to_owned(), format: LogFormat::Text };
         let error = init(&log).unwrap_err().to_string();
         assert!(error.contains("tier0=loud"), "{error}");
         assert!(error.contains("log.level"), "{error}");

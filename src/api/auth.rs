@@ -31,9 +31,7 @@ impl Keys {
         let Some(token) = token else { return false };
         let token = digest(token);
         // No early exit: every key is compared.
-        self.0.iter().fold(false, |found, key| {
-            found | equal_in_constant_time(key, &token)
-        })
+        self.0.iter().fold(false, |found, key| found | equal_in_constant_time(key, &token))
     }
 }
 
@@ -77,13 +75,7 @@ mod tests {
         let keys = Keys::new(&[ApiKey::new("first-key"), ApiKey::new("second-key")]);
         assert!(keys.admit(Some("first-key")));
         assert!(keys.admit(Some("second-key")));
-        for wrong in [
-            "",
-            "first-ke",
-            "first-key ",
-            "First-key",
-            "first-keysecond-key",
-        ] {
+        for wrong in ["", "first-ke", "first-key ", "First-key", "first-keysecond-key"] {
             assert!(!keys.admit(Some(wrong)), "{wrong:?}");
         }
         assert!(!keys.admit(None));

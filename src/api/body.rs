@@ -46,15 +46,13 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         require_json(request.headers())?;
         let bytes =
-            Bytes::from_request(request, state)
-                .await
-                .map_err(|rejection| match rejection.status() {
-                    StatusCode::PAYLOAD_TOO_LARGE => ApiError::refused(
-                        StatusCode::PAYLOAD_TOO_LARGE,
-                        "the body is longer than this server reads (server.max_body_bytes)",
-                    ),
-                    _ => ApiError::invalid("the body could not be read to its end"),
-                })?;
+            Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+                StatusCode::PAYLOAD_TOO_LARGE => ApiError::refused(
+                    StatusCode::PAYLOAD_TOO_LARGE,
+                    "the body is longer than this server reads (server.max_body_bytes)",
+                ),
+                _ => ApiError::invalid("the body could not be read to its end"),
+            })?;
         let value: Value = serde_json::from_slice(&bytes)
             .map_err(|error| ApiError::invalid(format!("the body is not valid JSON: {error}")))?;
         value.try_into()
@@ -62,10 +60,8 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = content_type.split(';').next().unwrap_or_default().trim();
     if essence.eq_ignore_ascii_case("application/json") {
         return Ok(());

@@ -16,10 +16,7 @@ use super::{
 };
 
 /// Completes a chat.
-pub(super) async fn create(
-    State(state): State<Arc<AppState>>,
-    body: JsonBody,
-) -> Result<Response, ApiError> {
+pub(super) async fn create(State(state): State<Arc<AppState>>, body: JsonBody) -> Result<Response, ApiError> {
     let request: ChatRequest = body.read()?;
     let model = required("model", request.model)?;
     let messages = plain_messages(required("messages", request.messages)?)?;

@@ -15,10 +15,7 @@ use super::{
 };
 
 /// Completes a text.
-pub(super) async fn create(
-    State(state): State<Arc<AppState>>,
-    body: JsonBody,
-) -> Result<Response, ApiError> {
+pub(super) async fn create(State(state): State<Arc<AppState>>, body: JsonBody) -> Result<Response, ApiError> {
     let request: CompletionRequest = body.read()?;
     refuse_unsupported(&request)?;
     let model = required("model", request.model)?;
@@ -45,17 +42,13 @@ fn one_string(prompt: Value) -> Result<String, ApiError> {
 fn refuse_unsupported(request: &CompletionRequest) -> Result<(), ApiError> {
     let refusals = [
         ("echo", request.echo == Some(true)),
-        (
-            "suffix",
-            request.suffix.as_ref().is_some_and(|s| !s.is_empty()),
-        ),
+        ("suffix", request.suffix.as_ref().is_some_and(|s| !s.is_empty())),
         ("best_of", request.best_of.is_some_and(|n| n != 1)),
     ];
     match refusals.iter().find(|(_, asked)| *asked) {
-        Some((param, _)) => Err(ApiError::unsupported(
-            param,
-            format!("`{param}` is not supported; leave it out"),
-        )),
+        Some((param, _)) => {
+            Err(ApiError::unsupported(param, format!("`{param}` is not supported; leave it out")))
+        }
         None => Ok(()),
     }
 }

@@ -48,10 +48,7 @@ impl ApiError {
 
     /// The request is wrong at `param`.
     pub(super) fn invalid_param(param: impl Into<String>, message: impl Into<String>) -> Self {
-        Self {
-            param: Some(param.into()),
-            ..Self::invalid(message)
-        }
+        Self { param: Some(param.into()), ..Self::invalid(message) }
     }
 
     /// The request asks at `param` for something that this server does not do.
@@ -61,13 +58,7 @@ impl ApiError {
 
     /// The request is refused with a status of its own.
     pub(super) fn refused(status: StatusCode, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            kind: "invalid_request_error",
-            message: message.into(),
-            param: None,
-            code: None,
-        }
+        Self { status, kind: "invalid_request_error", message: message.into(), param: None, code: None }
     }
 
     /// No such model among those in `served`.
@@ -88,19 +79,12 @@ impl ApiError {
         tracing::error!(error = cause, "a request failed");
         let message = "the server failed to answer; its log says why, under the x-request-id \
                        of this answer";
-        Self {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            kind: "server_error",
-            ..Self::invalid(message)
-        }
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, kind: "server_error", ..Self::invalid(message) }
     }
 
     /// Adds what programs tell errors apart by.
     pub(super) fn with_code(self, code: &'static str) -> Self {
-        Self {
-            code: Some(code),
-            ..self
-        }
+        Self { code: Some(code), ..self }
     }
 
     /// The error object to send.
@@ -120,21 +104,17 @@ impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         let message = error.to_string();
         match error {
-            EngineError::PromptTooLong { .. } => {
-                Self::invalid(message).with_code("context_length_exceeded")
-            }
+            EngineError::PromptTooLong { .. } => Self::invalid(message).with_code("context_length_exceeded"),
             EngineError::EmptyPrompt => Self::invalid(message).with_code("empty_prompt"),
             EngineError::Template { .. } => Self::invalid_param("messages", message),
-            EngineError::QueueFull { .. } => Self {
-                kind: "rate_limit_error",
-                ..Self::refused(StatusCode::TOO_MANY_REQUESTS, message)
+            EngineError::QueueFull { .. } => {
+                Self { kind: "rate_limit_error", ..Self::refused(StatusCode::TOO_MANY_REQUESTS, message) }
+                    .with_code("queue_full")
             }
-            .with_code("queue_full"),
-            EngineError::Stopped => Self {
-                kind: "server_error",
-                ..Self::refused(StatusCode::SERVICE_UNAVAILABLE, message)
+            EngineError::Stopped => {
+                Self { kind: "server_error", ..Self::refused(StatusCode::SERVICE_UNAVAILABLE, message) }
+                    .with_code("shutting_down")
             }
-            .with_code("shutting_down"),
             EngineError::Model(_) => Self::internal(&error),
         }
     }

@@ -58,11 +58,7 @@ pub(super) async fn answer<W: WholeChoice, S: StreamedChoice>(
 }
 
 /// Tokenising a long prompt takes long enough to hold up other requests, so it has its own thread.
-async fn submit(
-    model: Arc<dyn Generate>,
-    prompt: Prompt,
-    params: Params,
-) -> Result<EventStream, ApiError> {
+async fn submit(model: Arc<dyn Generate>, prompt: Prompt, params: Params) -> Result<EventStream, ApiError> {
     let submitted = tokio::task::spawn_blocking(move || {
         model.submit(Request {
             prompt: prompt.tokens(model.as_ref())?,
@@ -71,9 +67,7 @@ async fn submit(
             stop: params.stop,
         })
     });
-    let events = submitted
-        .await
-        .map_err(|error| ApiError::internal(&error))?;
+    let events = submitted.await.map_err(|error| ApiError::internal(&error))?;
     Ok(events?)
 }
 

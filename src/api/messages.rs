@@ -28,10 +28,7 @@ pub(super) fn plain_messages(messages: Vec<WireMessage>) -> Result<Vec<Message>,
         .enumerate()
         .map(|(position, message)| {
             let at = format!("messages[{position}]");
-            Ok(Message {
-                role: role(&message.role, &at)?,
-                content: plain_text(message.content, &at)?,
-            })
+            Ok(Message { role: role(&message.role, &at)?, content: plain_text(message.content, &at)? })
         })
         .collect()
 }
@@ -76,10 +73,9 @@ fn part_text<'a>(part: &'a Value, at: &str) -> Result<&'a str, ApiError> {
     let text = part.get("text").and_then(Value::as_str);
     match (kind, text) {
         (Some("text"), Some(text)) => Ok(text),
-        (Some("text") | None, _) => Err(ApiError::invalid_param(
-            at,
-            "a part must look like {\"type\": \"text\", \"text\": \"…\"}",
-        )),
+        (Some("text") | None, _) => {
+            Err(ApiError::invalid_param(at, "a part must look like {\"type\": \"text\", \"text\": \"…\"}"))
+        }
         (Some(kind), _) => Err(ApiError::invalid_param(
             at,
             format!("parts of the type {kind:?} are not supported, only \"text\""),
@@ -111,11 +107,8 @@ mod tests {
             {"role": "assistant", "content": ""},
         ]))
         .unwrap();
-        let expected = [
-            (Role::System, "Be brief."),
-            (Role::User, "first\nzweite Zeile ü"),
-            (Role::Assistant, ""),
-        ];
+        let expected =
+            [(Role::System, "Be brief."), (Role::User, "first\nzweite Zeile ü"), (Role::Assistant, "")];
         for (message, (role, content)) in messages.iter().zip(expected) {
             assert_eq!((message.role, message.content.as_str()), (role, content));
         }

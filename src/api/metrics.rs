@@ -36,21 +36,14 @@ pub(super) async fn count_request(
     let route = route(&request).to_owned();
     let method = method_name(request.method());
     let response = next.run(request).await;
-    let labels = HttpLabels {
-        route,
-        method,
-        status: response.status().as_u16(),
-    };
+    let labels = HttpLabels { route, method, status: response.status().as_u16() };
     metrics.http_request(&labels, started.elapsed());
     response
 }
 
 /// The pattern of the route, so that paths nobody serves do not each become a series.
 pub(super) fn route(request: &Request) -> &str {
-    request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("unmatched", MatchedPath::as_str)
+    request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str)
 }
 
 /// A client may make up methods; they share one name.

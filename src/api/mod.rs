@@ -120,10 +120,7 @@ pub fn router(state: AppState) -> Router {
 }
 
 /// Request ids outermost, so that spans and answers know them; then spans; then counts.
-fn with_surroundings(
-    router: Router<Arc<AppState>>,
-    metrics: &Arc<Metrics>,
-) -> Router<Arc<AppState>> {
+fn with_surroundings(router: Router<Arc<AppState>>, metrics: &Arc<Metrics>) -> Router<Arc<AppState>> {
     let count = middleware::from_fn_with_state(Arc::clone(metrics), metrics::count_request);
     let spans = TraceLayer::new_for_http()
         .make_span_with(request_span)

@@ -16,9 +16,7 @@ use super::{
 /// All models.
 pub(super) async fn list(State(state): State<Arc<AppState>>) -> Json<ModelList> {
     let models = state.model_names().into_iter();
-    let objects: Vec<_> = models
-        .map(|name| ModelObject::new(name, state.started))
-        .collect();
+    let objects: Vec<_> = models.map(|name| ModelObject::new(name, state.started)).collect();
     Json(objects.into())
 }
 

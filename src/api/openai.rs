@@ -85,9 +85,7 @@ impl From<Usage> for WireUsage {
             prompt_tokens: usage.prompt_tokens,
             completion_tokens: usage.completion_tokens,
             total_tokens: usage.prompt_tokens + usage.completion_tokens,
-            prompt_tokens_details: PromptTokensDetails {
-                cached_tokens: usage.cached_tokens,
-            },
+            prompt_tokens_details: PromptTokensDetails { cached_tokens: usage.cached_tokens },
         }
     }
 }
@@ -143,11 +141,7 @@ impl WholeChoice for ChatChoice {
     fn whole(text: String, reason: FinishReason) -> Self {
         Self {
             index: 0,
-            message: AssistantMessage {
-                role: "assistant",
-                content: text,
-                refusal: (),
-            },
+            message: AssistantMessage { role: "assistant", content: text, refusal: () },
             logprobs: (),
             finish_reason: reason,
         }
@@ -173,12 +167,7 @@ struct Delta {
 
 impl ChatDelta {
     fn new(delta: Delta, finish_reason: Option<FinishReason>) -> Self {
-        Self {
-            index: 0,
-            delta,
-            logprobs: (),
-            finish_reason,
-        }
+        Self { index: 0, delta, logprobs: (), finish_reason }
     }
 }
 
@@ -189,18 +178,12 @@ impl Choice for ChatDelta {
 
 impl StreamedChoice for ChatDelta {
     fn opening() -> Option<Self> {
-        let delta = Delta {
-            role: Some("assistant"),
-            content: Some(String::new()),
-        };
+        let delta = Delta { role: Some("assistant"), content: Some(String::new()) };
         Some(Self::new(delta, None))
     }
 
     fn piece(text: String) -> Self {
-        let delta = Delta {
-            role: None,
-            content: Some(text),
-        };
+        let delta = Delta { role: None, content: Some(text) };
         Self::new(delta, None)
     }
 
@@ -220,12 +203,7 @@ pub(super) struct TextChoice {
 
 impl TextChoice {
     fn new(text: String, finish_reason: Option<FinishReason>) -> Self {
-        Self {
-            index: 0,
-            text,
-            logprobs: (),
-            finish_reason,
-        }
+        Self { index: 0, text, logprobs: (), finish_reason }
     }
 }
 
@@ -266,12 +244,7 @@ pub(super) struct ModelObject {
 impl ModelObject {
     /// A model that is served since `created` (Unix seconds).
     pub(super) fn new(id: &str, created: i64) -> Self {
-        Self {
-            id: id.to_owned(),
-            object: "model",
-            created,
-            owned_by: "tier0",
-        }
+        Self { id: id.to_owned(), object: "model", created, owned_by: "tier0" }
     }
 }
 
@@ -284,9 +257,6 @@ pub(super) struct ModelList {
 
 impl From<Vec<ModelObject>> for ModelList {
     fn from(data: Vec<ModelObject>) -> Self {
-        Self {
-            object: "list",
-            data,
-        }
+        Self { object: "list", data }
     }
 }

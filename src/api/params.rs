@@ -80,10 +80,7 @@ impl Params {
             max_tokens: fields.max_tokens()?,
             stop: stop_strings(fields.stop)?,
             stream,
-            include_usage: fields
-                .stream_options
-                .and_then(|options| options.include_usage)
-                .unwrap_or(false),
+            include_usage: fields.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
         })
     }
 }
@@ -102,10 +99,9 @@ impl Fields {
 
     /// `max_completion_tokens` is the newer name and wins.
     fn max_tokens(&self) -> Result<Option<usize>, ApiError> {
-        for (param, value) in [
-            ("max_completion_tokens", self.max_completion_tokens),
-            ("max_tokens", self.max_tokens),
-        ] {
+        for (param, value) in
+            [("max_completion_tokens", self.max_completion_tokens), ("max_tokens", self.max_tokens)]
+        {
             match value {
                 Some(0) => {
                     let message = format!("`{param}` is 0, but must be at least 1");
@@ -124,40 +120,16 @@ impl Fields {
             |value: &Option<Value>| !matches!(value, None | Some(Value::Null | Value::Bool(false)));
         let refusals = [
             ("n", self.n.is_some_and(|n| n != 1), "only 1 choice"),
-            (
-                "presence_penalty",
-                is_set(self.presence_penalty),
-                "only a penalty of 0",
-            ),
-            (
-                "frequency_penalty",
-                is_set(self.frequency_penalty),
-                "only a penalty of 0",
-            ),
-            (
-                "logit_bias",
-                self.logit_bias
-                    .as_ref()
-                    .is_some_and(|bias| !bias.is_empty()),
-                "no bias",
-            ),
-            (
-                "logprobs",
-                wants_logprobs(&self.logprobs),
-                "no log probabilities",
-            ),
+            ("presence_penalty", is_set(self.presence_penalty), "only a penalty of 0"),
+            ("frequency_penalty", is_set(self.frequency_penalty), "only a penalty of 0"),
+            ("logit_bias", self.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty()), "no bias"),
+            ("logprobs", wants_logprobs(&self.logprobs), "no log probabilities"),
             (
                 "response_format",
-                self.response_format
-                    .as_ref()
-                    .is_some_and(|format| format.kind != "text"),
+                self.response_format.as_ref().is_some_and(|format| format.kind != "text"),
                 "only the type \"text\"",
             ),
-            (
-                "tools",
-                self.tools.as_ref().is_some_and(|tools| !tools.is_empty()),
-                "no tools",
-            ),
+            ("tools", self.tools.as_ref().is_some_and(|tools| !tools.is_empty()), "no tools"),
         ];
         match refusals.iter().find(|(_, asked, _)| *asked) {
             Some((param, _, instead)) => Err(ApiError::unsupported(
@@ -174,10 +146,7 @@ fn in_range(param: &str, value: f32, range: RangeInclusive<f32>) -> Result<f32, 
         return Ok(value);
     }
     let (low, high) = (range.start(), range.end());
-    Err(ApiError::invalid_param(
-        param,
-        format!("`{param}` is {value}, but must be between {low} and {high}"),
-    ))
+    Err(ApiError::invalid_param(param, format!("`{param}` is {value}, but must be between {low} and {high}")))
 }
 
 /// `stop` is a string or a list of them.

@@ -24,18 +24,12 @@ use crate::support::types::Report;
 
 /// Answers with `events` and a closing `[DONE]`; comments keep the connection open whenever
 /// nothing was sent for `keep_alive`.
-pub(super) fn respond(
-    events: impl Stream<Item = Event> + Send + 'static,
-    keep_alive: Duration,
-) -> Response {
+pub(super) fn respond(events: impl Stream<Item = Event> + Send + 'static, keep_alive: Duration) -> Response {
     let done = stream::once(async { Event::default().data("[DONE]") });
     let events = events.chain(done).map(Ok::<_, Infallible>);
     let comments = KeepAlive::new().interval(keep_alive).text("working");
     // Proxies that collect an answer before they pass it on would defeat the streaming.
-    let unbuffered = (
-        HeaderName::from_static("x-accel-buffering"),
-        HeaderValue::from_static("no"),
-    );
+    let unbuffered = (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     ([unbuffered], Sse::new(events).keep_alive(comments)).into_response()
 }
 
@@ -61,11 +55,7 @@ pub(super) struct Chunks<C> {
 impl<C: StreamedChoice> Chunks<C> {
     /// The chunks of a new answer of `model`.
     pub(super) fn new(model: &str, include_usage: bool) -> Self {
-        Self {
-            head: Head::new::<C>(model),
-            include_usage,
-            choice: PhantomData,
-        }
+        Self { head: Head::new::<C>(model), include_usage, choice: PhantomData }
     }
 
     /// What comes before the text, if anything does.
@@ -79,12 +69,7 @@ impl<C: StreamedChoice> Chunks<C> {
     }
 
     /// The last chunks. `support` is in the very last one.
-    pub(super) fn end(
-        &self,
-        reason: FinishReason,
-        usage: Usage,
-        support: Option<Report>,
-    ) -> Vec<Event> {
+    pub(super) fn end(&self, reason: FinishReason, usage: Usage, support: Option<Report>) -> Vec<Event> {
         let end = self.chunk(C::end(reason));
         if !self.include_usage {
             return vec![data(&Completion { support, ..end })];

@@ -87,11 +87,7 @@ pub(super) async fn answer(
     if params.stream {
         return Ok(streamed(state, ticket, params.include_usage));
     }
-    let Answer {
-        content,
-        report,
-        usage,
-    } = process(&state, &ticket).await?;
+    let Answer { content, report, usage } = process(&state, &ticket).await?;
     let completion = Completion {
         head: Head::new::<ChatChoice>(SUPPORT_MODEL),
         choices: vec![ChatChoice::whole(content, FinishReason::Stop)],
@@ -141,10 +137,7 @@ mod tests {
     use super::*;
 
     fn read(metadata: &[(&str, &str)]) -> Result<Ticket, ApiError> {
-        let question = Message {
-            role: Role::User,
-            content: "Where is it?".to_owned(),
-        };
+        let question = Message { role: Role::User, content: "Where is it?".to_owned() };
         let own = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
         ticket(vec![question], metadata.iter().map(own).collect())
     }

@@ -100,13 +100,8 @@ impl Config {
     /// [`ConfigError::Invalid`] naming every key that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.validate().map_err(|report| {
-            let problems: Vec<_> = report
-                .iter()
-                .map(|(key, problem)| format!("{key}: {problem}"))
-                .collect();
-            ConfigError::Invalid {
-                problems: problems.join("; "),
-            }
+            let problems: Vec<_> = report.iter().map(|(key, problem)| format!("{key}: {problem}")).collect();
+            ConfigError::Invalid { problems: problems.join("; ") }
         })
     }
 
@@ -131,16 +126,10 @@ impl Config {
 fn usual_file() -> Option<PathBuf> {
     let here = PathBuf::from(FILE_NAME);
     let users = BaseDirs::new().map(|dirs| dirs.config_dir().join("tier0").join(FILE_NAME));
-    std::iter::once(here)
-        .chain(users)
-        .find(|path| path.is_file())
+    std::iter::once(here).chain(users).find(|path| path.is_file())
 }
 
-fn or_user_folder(
-    set: &Path,
-    inside: &str,
-    variable: &'static str,
-) -> Result<PathBuf, ConfigError> {
+fn or_user_folder(set: &Path, inside: &str, variable: &'static str) -> Result<PathBuf, ConfigError> {
     if !set.as_os_str().is_empty() {
         return Ok(set.to_owned());
     }

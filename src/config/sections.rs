@@ -223,11 +223,7 @@ pub struct Support {
 
 impl Default for Support {
     fn default() -> Self {
-        Self {
-            max_reply_tokens: 400,
-            passages: 3,
-            min_intent_confidence: 0.5,
-        }
+        Self { max_reply_tokens: 400, passages: 3, min_intent_confidence: 0.5 }
     }
 }
 
@@ -245,10 +241,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            level: "info".to_owned(),
-            format: LogFormat::Text,
-        }
+        Self { level: "info".to_owned(), format: LogFormat::Text }
     }
 }
 
@@ -267,9 +260,7 @@ fn is_token(token: &str, (): &()) -> garde::Result {
     if !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Ok(());
     }
-    Err(garde::Error::new(
-        "a key must be visible ASCII characters without spaces",
-    ))
+    Err(garde::Error::new("a key must be visible ASCII characters without spaces"))
 }
 
 fn is_origin(origin: &str, (): &()) -> garde::Result {

@@ -7,18 +7,12 @@ use super::{Config, ConfigError};
 /// What the names of variables begin with.
 const VARIABLE_PREFIX: &str = "TIER0_";
 /// Variables that have a short name because scripts set them often.
-const SHORT_VARIABLES: [(&str, &str); 2] = [
-    ("TIER0_DATA", "store.data_dir"),
-    ("TIER0_MODELS", "models.dir"),
-];
+const SHORT_VARIABLES: [(&str, &str); 2] = [("TIER0_DATA", "store.data_dir"), ("TIER0_MODELS", "models.dir")];
 /// Keys whose variables hold a list, separated by commas.
 const LIST_KEYS: [&str; 2] = ["server.api_keys", "server.cors_origins"];
 
 /// The defaults, overridden by the file and then by the variables, in their order.
-pub(super) fn merge(
-    file: Option<&ConfigFile>,
-    variables: &[Variable],
-) -> Result<Config, ConfigError> {
+pub(super) fn merge(file: Option<&ConfigFile>, variables: &[Variable]) -> Result<Config, ConfigError> {
     let mut sources = config::Config::builder();
     if let Some(file) = file {
         file.check()?;
@@ -59,10 +53,7 @@ impl ConfigFile {
     fn check(&self) -> Result<(), ConfigError> {
         match toml::from_str::<Config>(&self.text) {
             Ok(_) => Ok(()),
-            Err(source) => Err(ConfigError::File {
-                path: self.path.clone(),
-                source: Box::new(source),
-            }),
+            Err(source) => Err(ConfigError::File { path: self.path.clone(), source: Box::new(source) }),
         }
     }
 
@@ -83,10 +74,7 @@ impl Variable {
     fn check(&self) -> Result<(), ConfigError> {
         match self.apply(config::Config::builder()).and_then(read) {
             Ok(_) => Ok(()),
-            Err(source) => Err(ConfigError::Variable {
-                name: self.name.clone(),
-                source: Box::new(source),
-            }),
+            Err(source) => Err(ConfigError::Variable { name: self.name.clone(), source: Box::new(source) }),
         }
     }
 

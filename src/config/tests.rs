@@ -1,9 +1,4 @@
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::ffi::OsString;
 
@@ -14,16 +9,11 @@ use super::{sources::merge, *};
 const SHIPPED: &str = include_str!("../../tier0.toml");
 
 fn file(text: &str) -> ConfigFile {
-    ConfigFile {
-        path: "some/tier0.toml".into(),
-        text: text.to_owned(),
-    }
+    ConfigFile { path: "some/tier0.toml".into(), text: text.to_owned() }
 }
 
 fn load(text: &str, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    let environment = variables
-        .iter()
-        .map(|(name, value)| (OsString::from(name), OsString::from(value)));
+    let environment = variables.iter().map(|(name, value)| (OsString::from(name), OsString::from(value)));
     merge(Some(&file(text)), &sources::variables(environment)?)
 }
 
@@ -33,11 +23,7 @@ fn shipped_switched_on() -> String {
         Some(setting) if setting.starts_with(|c: char| c.is_ascii_lowercase()) => setting,
         _ => line,
     };
-    SHIPPED
-        .lines()
-        .map(switch_on)
-        .collect::<Vec<_>>()
-        .join("\n")
+    SHIPPED.lines().map(switch_on).collect::<Vec<_>>().join("\n")
 }
 
 #[test]
@@ -49,37 +35,21 @@ fn the_shipped_file_changes_nothing_and_shows_every_default() {
     for (section, keys) in &defaults {
         for (key, default) in keys.as_table().unwrap() {
             let value = shown.get(section).and_then(|section| section.get(key));
-            assert_eq!(
-                value,
-                Some(default),
-                "tier0.toml does not show {section}.{key}"
-            );
+            assert_eq!(value, Some(default), "tier0.toml does not show {section}.{key}");
         }
     }
-    assert_eq!(
-        load(&shipped_switched_on(), &[]).unwrap(),
-        Config::default()
-    );
+    assert_eq!(load(&shipped_switched_on(), &[]).unwrap(), Config::default());
 }
 
 #[test]
 fn each_list_of_the_configuration_can_be_set_by_a_variable() {
     let defaults = toml::Table::try_from(Config::default()).unwrap();
     for (section, keys) in &defaults {
-        for (key, _) in keys
-            .as_table()
-            .unwrap()
-            .iter()
-            .filter(|(_, v)| v.is_array())
-        {
+        for (key, _) in keys.as_table().unwrap().iter().filter(|(_, v)| v.is_array()) {
             let name = format!("TIER0_{section}__{key}").to_uppercase();
             let config = load("", &[(&name, "https://a.example, https://b.example")]).unwrap();
             let table = toml::Table::try_from(config).unwrap();
-            assert_eq!(
-                table[section][key].as_array().map(Vec::len),
-                Some(2),
-                "{name}"
-            );
+            assert_eq!(table[section][key].as_array().map(Vec::len), Some(2), "{name}");
         }
     }
 }
@@ -164,12 +134,9 @@ fn values_out_of_range_are_all_named() {
     config.support.passages = 0;
     config.support.min_intent_confidence = 1.5;
     let error = config.check().unwrap_err().to_string();
-    for key in [
-        "server.api_keys[1]",
-        "server.cors_origins[1]",
-        "support.passages",
-        "support.min_intent_confidence",
-    ] {
+    for key in
+        ["server.api_keys[1]", "server.cors_origins[1]", "support.passages", "support.min_intent_confidence"]
+    {
         assert!(error.contains(key), "{key} is missing from {error:?}");
     }
     assert!(!error.contains("api_keys[0]"), "{error:?}");

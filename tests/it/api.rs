@@ -32,11 +32,7 @@ struct App {
 
 impl App {
     fn new() -> Self {
-        Self::with(
-            hello(),
-            ScriptedSupport::answering(denial()),
-            Server::default(),
-        )
+        Self::with(hello(), ScriptedSupport::answering(denial()), Server::default())
     }
 
     fn with_model(model: ScriptedModel) -> Self {
@@ -54,11 +50,7 @@ impl App {
 
     fn with(model: ScriptedModel, support: ScriptedSupport, server: Server) -> Self {
         let (model, support) = (Arc::new(model), Arc::new(support));
-        Self {
-            router: router(state(Arc::clone(&model), Arc::clone(&support), server)),
-            model,
-            support,
-        }
+        Self { router: router(state(Arc::clone(&model), Arc::clone(&support), server)), model, support }
     }
 
     async fn send(&self, request: Request<Body>) -> Response<Body> {
@@ -66,8 +58,7 @@ impl App {
     }
 
     async fn get(&self, path: &str) -> Response<Body> {
-        self.send(Request::get(path).body(Body::empty()).unwrap())
-            .await
+        self.send(Request::get(path).body(Body::empty()).unwrap()).await
     }
 
     async fn post(&self, path: &str, body: &Value) -> Response<Body> {
@@ -94,10 +85,7 @@ fn hello() -> ScriptedModel {
 }
 
 fn json_request(path: &str, body: impl Into<Body>) -> Request<Body> {
-    Request::post(path)
-        .header(header::CONTENT_TYPE, "application/json")
-        .body(body.into())
-        .unwrap()
+    Request::post(path).header(header::CONTENT_TYPE, "application/json").body(body.into()).unwrap()
 }
 
 /// A chat request with `fields` added or replaced.
@@ -137,19 +125,11 @@ async fn chunks(response: Response<Body>) -> Vec<Value> {
     let content_type = &response.headers()[header::CONTENT_TYPE];
     assert_eq!(content_type, "text/event-stream");
     let text = text_of(response).await;
-    let mut data: Vec<_> = text
-        .split("\n\n")
-        .filter_map(|event| event.strip_prefix("data: "))
-        .collect();
+    let mut data: Vec<_> = text.split("\n\n").filter_map(|event| event.strip_prefix("data: ")).collect();
     assert_eq!(data.pop(), Some("[DONE]"));
-    data.into_iter()
-        .map(|data| serde_json::from_str(data).unwrap())
-        .collect()
+    data.into_iter().map(|data| serde_json::from_str(data).unwrap()).collect()
 }
 
 fn content_of(chunks: &[Value]) -> String {
-    chunks
-        .iter()
-        .filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str())
-        .collect()
+    chunks.iter().filter_map(|chunk| chunk["choices"][0]["delta"]["content"].as_str()).collect()
 }

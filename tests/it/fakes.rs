@@ -16,8 +16,8 @@ use tier0::{
         chat::{Message, Role},
     },
     support::types::{
-        Answer, AnswerTicket, Citation, Decision, Handoff, IntentScore, Outcome, Report,
-        SupportError, Ticket, WrittenBy,
+        Answer, AnswerTicket, Citation, Decision, Handoff, IntentScore, Outcome, Report, SupportError,
+        Ticket, WrittenBy,
     },
 };
 use tokio::sync::mpsc;
@@ -45,19 +45,12 @@ pub(crate) struct ScriptedModel {
     dropped: Option<mpsc::UnboundedSender<()>>,
 }
 
-pub(crate) const USAGE: Usage = Usage {
-    prompt_tokens: 11,
-    completion_tokens: 4,
-    cached_tokens: 8,
-};
+pub(crate) const USAGE: Usage = Usage { prompt_tokens: 11, completion_tokens: 4, cached_tokens: 8 };
 
 impl ScriptedModel {
     pub(crate) fn new(script: &[Step]) -> Self {
         Self {
-            info: ModelInfo {
-                id: "tiny".to_owned(),
-                context_length: 64,
-            },
+            info: ModelInfo { id: "tiny".to_owned(), context_length: 64 },
             script: script.to_vec(),
             refusal: None,
             requests: Mutex::default(),
@@ -68,18 +61,12 @@ impl ScriptedModel {
 
     /// A model that refuses every request.
     pub(crate) fn refusing(refusal: fn() -> EngineError) -> Self {
-        Self {
-            refusal: Some(refusal),
-            ..Self::new(&[])
-        }
+        Self { refusal: Some(refusal), ..Self::new(&[]) }
     }
 
     /// Sends a message for each stream that is dropped.
     pub(crate) fn telling_drops(self, dropped: mpsc::UnboundedSender<()>) -> Self {
-        Self {
-            dropped: Some(dropped),
-            ..self
-        }
+        Self { dropped: Some(dropped), ..self }
     }
 
     pub(crate) fn last_request(&self) -> Request {
@@ -117,18 +104,12 @@ impl Generate for ScriptedModel {
         let events = stream::iter(self.script.clone()).then(|step| async move {
             match step {
                 Step::Text(text) => Ok(Event::Text(text.to_owned())),
-                Step::End(reason) => Ok(Event::Finished {
-                    reason,
-                    usage: USAGE,
-                }),
+                Step::End(reason) => Ok(Event::Finished { reason, usage: USAGE }),
                 Step::Fail(error) => Err(error()),
                 Step::Hang => std::future::pending().await,
             }
         });
-        Ok(Box::pin(TellingDrop {
-            events: Box::pin(events),
-            dropped: self.dropped.clone(),
-        }))
+        Ok(Box::pin(TellingDrop { events: Box::pin(events), dropped: self.dropped.clone() }))
     }
 }
 
@@ -162,18 +143,11 @@ pub(crate) struct ScriptedSupport {
 
 impl ScriptedSupport {
     pub(crate) fn answering(answer: Answer) -> Self {
-        Self {
-            outcome: Ok(answer),
-            takes: Duration::ZERO,
-            tickets: Mutex::default(),
-        }
+        Self { outcome: Ok(answer), takes: Duration::ZERO, tickets: Mutex::default() }
     }
 
     pub(crate) fn failing(error: fn() -> SupportError) -> Self {
-        Self {
-            outcome: Err(error),
-            ..Self::answering(escalation())
-        }
+        Self { outcome: Err(error), ..Self::answering(escalation()) }
     }
 
     pub(crate) fn taking(self, takes: Duration) -> Self {
@@ -204,10 +178,7 @@ pub(crate) fn denial() -> Answer {
         report: Report {
             decision: Decision::Reply,
             outcome: Outcome::Deny,
-            intents: vec![IntentScore {
-                label: "cancel_order".to_owned(),
-                confidence: 0.5,
-            }],
+            intents: vec![IntentScore { label: "cancel_order".to_owned(), confidence: 0.5 }],
             order_ids: vec!["#W1".to_owned()],
             citations: vec![Citation {
                 id: "cancelling#shipped".to_owned(),

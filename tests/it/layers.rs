@@ -26,17 +26,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 
 const BELOW_SUPPORT: &[&str] = &["engine", "intent", "retrieval", "store", "model", "embed"];
 
-const ABOVE_SUPPORT: &[&str] = &[
-    "support",
-    "engine",
-    "intent",
-    "retrieval",
-    "store",
-    "model",
-    "embed",
-    "config",
-    "telemetry",
-];
+const ABOVE_SUPPORT: &[&str] =
+    &["support", "engine", "intent", "retrieval", "store", "model", "embed", "config", "telemetry"];
 
 /// These wire the rooms together and may import all of them.
 const WIRING: &[&str] = &["cli", "lib", "main"];
@@ -59,11 +50,7 @@ fn imports(source: &str) -> Vec<Import> {
         }
         let line = code[..at].matches('\n').count() + 1;
         let rest = &code[at + path.len()..];
-        imports.extend(
-            first_segments(rest)
-                .into_iter()
-                .map(|room| Import { line, room }),
-        );
+        imports.extend(first_segments(rest).into_iter().map(|room| Import { line, room }));
     }
     imports
 }
@@ -123,11 +110,7 @@ fn faults(file: &Path, source: &str) -> Vec<String> {
         .map(|Import { line, room: other }| {
             format!(
                 "{shown}:{line}: `{room}` may not import `{other}`; it may import {}",
-                if allowed.is_empty() {
-                    "no other room".to_owned()
-                } else {
-                    allowed.join(", ")
-                }
+                if allowed.is_empty() { "no other room".to_owned() } else { allowed.join(", ") }
             )
         })
         .collect()
@@ -162,10 +145,7 @@ fn imports_point_downwards() {
         .iter()
         .flat_map(|file| {
             let source = fs::read_to_string(file).expect("a source that can be read");
-            faults(
-                file.strip_prefix(root).expect("a path under the root"),
-                &source,
-            )
+            faults(file.strip_prefix(root).expect("a path under the root"), &source)
         })
         .collect();
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
@@ -176,10 +156,7 @@ fn every_room_is_below_those_that_import_it() {
     for (room, allowed) in MAY_IMPORT {
         for other in *allowed {
             let (_, back) = MAY_IMPORT.iter().find(|(name, _)| name == other).unwrap();
-            assert!(
-                !back.contains(room),
-                "`{room}` and `{other}` import each other"
-            );
+            assert!(!back.contains(room), "`{room}` and `{other}` import each other");
         }
     }
 }
@@ -188,26 +165,15 @@ fn every_room_is_below_those_that_import_it() {
 #[case::upwards("src/engine/worker.rs", "use crate::api::AppState;", "`api`")]
 #[case::sideways("src/engine/worker.rs", "use crate::store::Order;", "`store`")]
 #[case::from_a_leaf("src/store/mod.rs", "use crate::model::chat::Message;", "`model`")]
-#[case::in_a_group(
-    "src/support/a.rs",
-    "use crate::{engine::{self, Usage}, api::X};",
-    "`api`"
-)]
+#[case::in_a_group("src/support/a.rs", "use crate::{engine::{self, Usage}, api::X};", "`api`")]
 #[case::in_an_expression("src/ops/a.rs", "let x = crate::model::f(1);", "`model`")]
 #[case::of_a_macro("src/ops/a.rs", "$crate::engine::submit()", "`engine`")]
-fn an_import_that_points_up_is_found(
-    #[case] file: &str,
-    #[case] line: &str,
-    #[case] imported: &str,
-) {
+fn an_import_that_points_up_is_found(#[case] file: &str, #[case] line: &str, #[case] imported: &str) {
     let source = format!("//! A file.\n\n{line}\n");
     let faults = faults(Path::new(file), &source);
     assert_eq!(faults.len(), 1, "{faults:?}");
     assert!(faults[0].starts_with(&format!("{file}:3: ")), "{faults:?}");
-    assert!(
-        faults[0].contains(&format!("may not import {imported}")),
-        "{faults:?}"
-    );
+    assert!(faults[0].contains(&format!("may not import {imported}")), "{faults:?}");
 }
 
 #[rstest]

@@ -66,16 +66,10 @@ async fn what_the_request_asks_for_reaches_the_model() {
     });
     assert_eq!(app.chat(&body).await.status(), StatusCode::OK);
 
-    let message = |role, content: &str| Message {
-        role,
-        content: content.to_owned(),
-    };
+    let message = |role, content: &str| Message { role, content: content.to_owned() };
     assert_eq!(
         app.model.last_conversation(),
-        [
-            message(Role::System, "Be brief."),
-            message(Role::User, "Où est-il ?")
-        ]
+        [message(Role::System, "Be brief."), message(Role::User, "Où est-il ?")]
     );
     let request = app.model.last_request();
     assert_eq!(request.sampling.temperature, 0.5);
@@ -185,10 +179,7 @@ async fn models_are_listed_and_found_by_name() {
         assert_eq!(entry["id"], id);
         assert_eq!(entry["object"], "model");
         assert_eq!(entry["owned_by"], "tier0");
-        assert_eq!(
-            json_of(app.get(&format!("/v1/models/{id}")).await).await,
-            **entry
-        );
+        assert_eq!(json_of(app.get(&format!("/v1/models/{id}")).await).await, **entry);
     }
 }
 

@@ -23,10 +23,7 @@ async fn a_body_that_is_no_json_object_is_refused(#[case] body: impl Into<Body>)
     let response = App::new().send(json_request(CHAT, body)).await;
     let error = error(response, StatusCode::BAD_REQUEST).await;
     assert_eq!(error["type"], "invalid_request_error");
-    assert!(
-        error["message"].as_str().unwrap().contains("JSON"),
-        "{error}"
-    );
+    assert!(error["message"].as_str().unwrap().contains("JSON"), "{error}");
 }
 
 #[rstest]
@@ -141,16 +138,10 @@ async fn unknown_routes_and_methods_are_answered_in_json() {
 
 #[tokio::test]
 async fn a_body_over_the_limit_is_refused() {
-    let app = App::with_settings(Server {
-        max_body_bytes: 2000,
-        ..Server::default()
-    });
+    let app = App::with_settings(Server { max_body_bytes: 2000, ..Server::default() });
     let of_length = |n: usize| {
         let content = "x".repeat(n);
-        chat_with(
-            "tiny",
-            &json!({"messages": [{"role": "user", "content": content}]}),
-        )
+        chat_with("tiny", &json!({"messages": [{"role": "user", "content": content}]}))
     };
     assert_eq!(app.chat(&of_length(1000)).await.status(), StatusCode::OK);
     let response = app.chat(&of_length(2000)).await;
@@ -177,27 +168,16 @@ async fn what_the_engine_refuses_has_its_status(
     #[values(false, true)] stream: bool,
 ) {
     let app = App::with_model(ScriptedModel::refusing(refusal));
-    let response = app
-        .chat(&chat_with("tiny", &json!({"stream": stream})))
-        .await;
+    let response = app.chat(&chat_with("tiny", &json!({"stream": stream}))).await;
     let retry_after = response.headers().get(header::RETRY_AFTER).cloned();
-    assert_eq!(
-        retry_after.is_some(),
-        status == StatusCode::TOO_MANY_REQUESTS
-    );
+    assert_eq!(retry_after.is_some(), status == StatusCode::TOO_MANY_REQUESTS);
     let error = error(response, status).await;
     assert_eq!(error["code"], code);
     let message = error["message"].as_str().unwrap();
     for part in says {
-        assert!(
-            message.contains(part),
-            "{part:?} is missing from {message:?}"
-        );
+        assert!(message.contains(part), "{part:?} is missing from {message:?}");
     }
-    assert!(
-        !message.contains("cuda"),
-        "{message:?} shows what is inside"
-    );
+    assert!(!message.contains("cuda"), "{message:?} shows what is inside");
 }
 
 #[tokio::test]
@@ -207,10 +187,7 @@ async fn what_the_chat_template_refuses_is_the_clients_to_mend() {
     let error = error(response, StatusCode::BAD_REQUEST).await;
     assert_eq!(error["param"], "messages");
     let message = error["message"].as_str().unwrap();
-    assert!(
-        message.contains("the assistant cannot speak first"),
-        "{message}"
-    );
+    assert!(message.contains("the assistant cannot speak first"), "{message}");
 }
 
 #[rstest]

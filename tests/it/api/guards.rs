@@ -93,10 +93,7 @@ fn preflight(origin: &str) -> Request<Body> {
 #[case(&["https://b.example"], None)]
 #[case(&["*"], Some("https://a.example"))]
 #[tokio::test]
-async fn pages_of_configured_origins_may_call(
-    #[case] origins: &[&str],
-    #[case] allowed: Option<&str>,
-) {
+async fn pages_of_configured_origins_may_call(#[case] origins: &[&str], #[case] allowed: Option<&str>) {
     let app = App::with_settings(Server {
         cors_origins: origins.iter().map(|origin| (*origin).to_owned()).collect(),
         api_keys: vec![ApiKey::new("a-preflight-carries-no-key")],
@@ -110,10 +107,8 @@ async fn pages_of_configured_origins_may_call(
 #[tokio::test]
 async fn an_answer_carries_the_requests_id_or_a_new_one() {
     let app = App::new();
-    let with_id = Request::get("/health")
-        .header("x-request-id", "from-the-helpdesk")
-        .body(Body::empty())
-        .unwrap();
+    let with_id =
+        Request::get("/health").header("x-request-id", "from-the-helpdesk").body(Body::empty()).unwrap();
     let response = app.send(with_id).await;
     assert_eq!(response.headers()["x-request-id"], "from-the-helpdesk");
 

@@ -28,10 +28,7 @@ async fn a_chat_streams_token_by_token() {
     let app = App::new();
     let chunks = chunks(app.chat(&chat_with("tiny", &json!({"stream": true}))).await).await;
     let choice = |delta: Value, reason: Value| json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": reason}]);
-    let choices: Vec<_> = chunks
-        .iter()
-        .map(|chunk| chunk["choices"].clone())
-        .collect();
+    let choices: Vec<_> = chunks.iter().map(|chunk| chunk["choices"].clone()).collect();
     assert_eq!(
         choices,
         [
@@ -58,10 +55,7 @@ async fn the_counts_come_in_a_chunk_of_their_own_when_asked_for() {
     let counts = chunks.pop().unwrap();
     assert_eq!(counts["choices"], json!([]));
     assert_eq!(counts["usage"]["total_tokens"], 15);
-    assert_eq!(
-        chunks.last().unwrap()["choices"][0]["finish_reason"],
-        "stop"
-    );
+    assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "stop");
     for chunk in &chunks {
         assert_eq!(chunk.get("usage"), Some(&Value::Null));
     }
@@ -74,10 +68,7 @@ async fn a_text_completion_streams_too() {
     let chunks = chunks(app.post("/v1/completions", &body).await).await;
     let texts: Vec<_> = chunks.iter().map(|c| &c["choices"][0]["text"]).collect();
     assert_eq!(texts, ["Hé ", "👋", " you", ""]);
-    assert_eq!(
-        chunks.last().unwrap()["choices"][0]["finish_reason"],
-        "stop"
-    );
+    assert_eq!(chunks.last().unwrap()["choices"][0]["finish_reason"], "stop");
     assert!(chunks.iter().all(|c| c["object"] == "text_completion"));
 }
 
@@ -121,16 +112,9 @@ async fn the_report_comes_in_the_last_chunk(#[values(false, true)] include_usage
 #[tokio::test]
 async fn comments_keep_the_stream_open_while_the_pipeline_works() {
     let support = ScriptedSupport::answering(denial()).taking(Duration::from_millis(1500));
-    let server = Server {
-        keep_alive_s: 1,
-        ..Server::default()
-    };
+    let server = Server { keep_alive_s: 1, ..Server::default() };
     let app = App::with(hello(), support, server);
-    let text = text_of(
-        app.chat(&chat_with("support", &json!({"stream": true})))
-            .await,
-    )
-    .await;
+    let text = text_of(app.chat(&chat_with("support", &json!({"stream": true}))).await).await;
     let (before, _) = text.split_once("data:").unwrap();
     assert_eq!(before, ": working\n\n");
 }
@@ -139,9 +123,7 @@ async fn comments_keep_the_stream_open_while_the_pipeline_works() {
 async fn a_ticket_that_fails_while_streaming_ends_with_an_error() {
     let support = ScriptedSupport::failing(|| SupportError::Store("secret".to_owned()));
     let app = App::with_support(support);
-    let response = app
-        .chat(&chat_with("support", &json!({"stream": true})))
-        .await;
+    let response = app.chat(&chat_with("support", &json!({"stream": true}))).await;
     let chunks = chunks(response).await;
     assert_eq!(chunks.len(), 1);
     assert_eq!(chunks[0]["error"]["type"], "server_error");
@@ -163,11 +145,7 @@ async fn run(model: ScriptedModel, support: ScriptedSupport, server: Server) -> 
     let ended = tokio::spawn(serve(listener, state, async {
         let _ = stopped.await;
     }));
-    Running {
-        address,
-        stop,
-        ended,
-    }
+    Running { address, stop, ended }
 }
 
 /// Sends a chat request over a connection of its own.
@@ -188,10 +166,7 @@ async fn read_until(connection: &mut TcpStream, end: &str) -> String {
     let mut read = Vec::new();
     let mut buffer = [0; 1024];
     while !String::from_utf8_lossy(&read).contains(end) {
-        let n = timeout(PATIENCE, connection.read(&mut buffer))
-            .await
-            .unwrap()
-            .unwrap();
+        let n = timeout(PATIENCE, connection.read(&mut buffer)).await.unwrap().unwrap();
         assert_ne!(n, 0, "closed after {:?}", String::from_utf8_lossy(&read));
         read.extend_from_slice(&buffer[..n]);
     }
@@ -239,37 +214,24 @@ async fn a_stopped_server_ends_what_runs_and_takes_nothing_new() {
 
     server.stop.send(()).unwrap();
     read_until(&mut connection, "[DONE]").await;
-    timeout(PATIENCE, server.ended)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    timeout(PATIENCE, server.ended).await.unwrap().unwrap().unwrap();
     assert!(TcpStream::connect(server.address).await.is_err());
 }
 
 #[tokio::test]
 async fn a_stopped_server_does_not_wait_for_ever() {
     let model = ScriptedModel::new(&[Step::Text("Hal"), Step::Hang]);
-    let settings = Server {
-        shutdown_grace_s: 0,
-        ..Server::default()
-    };
+    let settings = Server { shutdown_grace_s: 0, ..Server::default() };
     let server = run(model, ScriptedSupport::answering(denial()), settings).await;
     let mut connection = connect(&server, &chat_with("tiny", &json!({"stream": true}))).await;
     read_until(&mut connection, "Hal").await;
     server.stop.send(()).unwrap();
-    timeout(PATIENCE, server.ended)
-        .await
-        .unwrap()
-        .unwrap()
-        .unwrap();
+    timeout(PATIENCE, server.ended).await.unwrap().unwrap().unwrap();
 }
 
 #[tokio::test]
 async fn a_stream_that_begins_has_already_been_let_in() {
-    let app = App::with_model(ScriptedModel::refusing(|| EngineError::QueueFull {
-        waiting: 1,
-    }));
+    let app = App::with_model(ScriptedModel::refusing(|| EngineError::QueueFull { waiting: 1 }));
     let response = app.chat(&chat_with("tiny", &json!({"stream": true}))).await;
     assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
 }
