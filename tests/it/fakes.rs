@@ -35,6 +35,15 @@ pub(crate) enum Step {
     Hang,
 }
 
+/// What became of a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Told {
+    /// The model was asked for it.
+    Submitted,
+    /// Nobody reads it any more.
+    Dropped,
+}
+
 /// A model that plays a script for every request.
 pub(crate) struct ScriptedModel {
     info: ModelInfo,
@@ -42,7 +51,7 @@ pub(crate) struct ScriptedModel {
     refusal: Option<fn() -> EngineError>,
     requests: Mutex<Vec<Request>>,
     conversations: Mutex<Vec<Vec<Message>>>,
-    dropped: Option<mpsc::UnboundedSender<()>>,
+    told: Option<mpsc::UnboundedSender<Told>>,
 }
 
 pub(crate) const USAGE: Usage = Usage { prompt_tokens: 11, completion_tokens: 4, cached_tokens: 8 };
@@ -55,7 +64,7 @@ impl ScriptedModel {
             refusal: None,
             requests: Mutex::default(),
             conversations: Mutex::default(),
-            dropped: None,
+            told: None,
         }
     }
 
@@ -64,9 +73,15 @@ impl ScriptedModel {
         Self { refusal: Some(refusal), ..Self::new(&[]) }
     }
 
-    /// Sends a message for each stream that is dropped.
-    pub(crate) fn telling_drops(self, dropped: mpsc::UnboundedSender<()>) -> Self {
-        Self { dropped: Some(dropped), ..self }
+    /// Tells when a generation begins and when it is dropped.
+    pub(crate) fn telling(self, told: mpsc::UnboundedSender<Told>) -> Self {
+        Self { told: Some(told), ..self }
+    }
+
+    fn tell(&self, what: Told) {
+        if let Some(told) = &self.told {
+            told.send(what).unwrap();
+        }
     }
 
     pub(crate) fn last_request(&self) -> Request {
@@ -101,6 +116,7 @@ impl Generate for ScriptedModel {
             return Err(refusal());
         }
         self.requests.lock().unwrap().push(request);
+        self.tell(Told::Submitted);
         let events = stream::iter(self.script.clone()).then(|step| async move {
             match step {
                 Step::Text(text) => Ok(Event::Text(text.to_owned())),
@@ -109,13 +125,13 @@ impl Generate for ScriptedModel {
                 Step::Hang => std::future::pending().await,
             }
         });
-        Ok(Box::pin(TellingDrop { events: Box::pin(events), dropped: self.dropped.clone() }))
+        Ok(Box::pin(TellingDrop { events: Box::pin(events), told: self.told.clone() }))
     }
 }
 
 struct TellingDrop {
     events: EventStream,
-    dropped: Option<mpsc::UnboundedSender<()>>,
+    told: Option<mpsc::UnboundedSender<Told>>,
 }
 
 impl Stream for TellingDrop {
@@ -128,8 +144,9 @@ impl Stream for TellingDrop {
 
 impl Drop for TellingDrop {
     fn drop(&mut self) {
-        if let Some(dropped) = &self.dropped {
-            let _ = dropped.send(());
+        if let Some(told) = &self.told {
+            // The test may have ended before the server drops its last stream.
+            let _ = told.send(Told::Dropped);
         }
     }
 }

@@ -77,14 +77,15 @@ fn first_segments(path: &str) -> Vec<String> {
         match c {
             '{' => depth += 1,
             '}' if depth > 0 => depth -= 1,
-            ',' | '}' if depth == 0 => {
+            ',' if depth == 0 => {
                 names.push(name(&group[start..at]));
                 start = at + 1;
             }
+            '}' => {
+                names.push(name(&group[start..at]));
+                break;
+            }
             _ => {}
-        }
-        if c == '}' && depth == 0 && start == at + 1 {
-            break;
         }
     }
     names.retain(|name| !name.is_empty());

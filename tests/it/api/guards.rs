@@ -1,5 +1,10 @@
 //! What stands around every route: keys, origins, request ids and counts.
 
+use std::{
+    io,
+    sync::{Arc, Mutex},
+};
+
 use axum::{
     body::Body,
     http::{Request, StatusCode, header},
@@ -150,4 +155,63 @@ async fn requests_tickets_stages_and_tokens_are_counted() {
         assert!(page.contains(&line), "{line} is missing from:\n{page}");
     }
     assert!(!page.contains("somebody"), "{page}");
+}
+
+/// Collects what is logged.
+#[derive(Clone, Default)]
+struct LogBuffer(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for LogBuffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_log_knows_a_request_by_its_id_and_never_by_its_words() {
+    // For the whole process: what a log line's place is worth is remembered across threads, so
+    // a subscriber of this thread alone would miss lines while other tests run.
+    let buffer = LogBuffer::default();
+    let writer = buffer.clone();
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(move || writer.clone())
+        .finish();
+    tracing::subscriber::set_global_default(lines).unwrap();
+
+    let app = with_keys(false);
+    let body = json!({
+        "model": "support",
+        "messages": [{"role": "user", "content": "private-words"}],
+        "metadata": {"customer_email": "private-address@example.com"},
+    });
+    for (authorization, body) in [
+        ("Bearer key-one", body.to_string()),
+        ("Bearer private-guess", body.to_string()),
+        ("Bearer key-one", "{\"private-words\"".to_owned()),
+    ] {
+        let request = Request::post("/v1/chat/completions?private-query=1")
+            .header(header::CONTENT_TYPE, "application/json")
+            .header(header::AUTHORIZATION, authorization)
+            .header("x-request-id", "id-of-the-helpdesk")
+            .body(body.into())
+            .unwrap();
+        text_of(app.send(request).await).await;
+    }
+
+    let log = String::from_utf8(buffer.0.lock().unwrap().clone()).unwrap();
+    let own = |line: &&str| line.contains("id-of-the-helpdesk") && line.contains("finished");
+    let finished: Vec<_> = log.lines().filter(own).collect();
+    assert_eq!(finished.len(), 3, "{log}");
+    for line in finished {
+        assert!(line.contains("route=\"/v1/chat/completions\""), "{line}");
+    }
+    assert!(!log.contains("private"), "{log}");
+    assert!(!log.contains("key-one"), "{log}");
 }

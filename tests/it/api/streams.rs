@@ -2,7 +2,6 @@
 
 use std::{sync::Arc, time::Duration};
 
-use axum::http::StatusCode;
 use rstest::rstest;
 use serde_json::{Value, json};
 use tier0::{
@@ -19,7 +18,7 @@ use tokio::{
 };
 
 use super::{App, chat_with, chunks, content_of, hello, state, text_of};
-use crate::fakes::{ScriptedModel, ScriptedSupport, Step, denial};
+use crate::fakes::{ScriptedModel, ScriptedSupport, Step, Told, denial};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -176,21 +175,18 @@ async fn read_until(connection: &mut TcpStream, end: &str) -> String {
 #[rstest]
 #[tokio::test]
 async fn a_client_that_leaves_cancels_its_generation(#[values(false, true)] stream: bool) {
-    let (dropped, mut drops) = mpsc::unbounded_channel();
-    let model = ScriptedModel::new(&[Step::Text("Hal"), Step::Hang]).telling_drops(dropped);
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let model = ScriptedModel::new(&[Step::Text("Hal"), Step::Hang]).telling(tell);
     let support = ScriptedSupport::answering(denial());
     let server = run(model, support, Server::default()).await;
     let mut connection = connect(&server, &chat_with("tiny", &json!({"stream": stream}))).await;
+    assert_eq!(timeout(PATIENCE, told.recv()).await.unwrap(), Some(Told::Submitted));
     if stream {
         read_until(&mut connection, "Hal").await;
-    } else {
-        // Nothing comes back before the end; the generation has started once it is not dropped
-        // any more by an early refusal.
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
-    assert!(drops.try_recv().is_err(), "dropped while the client waits");
+    assert!(told.try_recv().is_err(), "dropped while the client waits");
     drop(connection);
-    timeout(PATIENCE, drops.recv()).await.unwrap().unwrap();
+    assert_eq!(timeout(PATIENCE, told.recv()).await.unwrap(), Some(Told::Dropped));
 }
 
 #[tokio::test]
@@ -204,7 +200,7 @@ async fn pieces_arrive_while_the_model_still_writes() {
 }
 
 #[tokio::test]
-async fn a_stopped_server_ends_what_runs_and_takes_nothing_new() {
+async fn a_stopped_server_lets_running_requests_end() {
     let model = ScriptedModel::new(&[Step::Text("done"), Step::End(FinishReason::Stop)]);
     let support = ScriptedSupport::answering(denial()).taking(Duration::from_millis(300));
     let server = run(model, support, Server::default()).await;
@@ -215,7 +211,6 @@ async fn a_stopped_server_ends_what_runs_and_takes_nothing_new() {
     server.stop.send(()).unwrap();
     read_until(&mut connection, "[DONE]").await;
     timeout(PATIENCE, server.ended).await.unwrap().unwrap().unwrap();
-    assert!(TcpStream::connect(server.address).await.is_err());
 }
 
 #[tokio::test]
@@ -227,11 +222,4 @@ async fn a_stopped_server_does_not_wait_for_ever() {
     read_until(&mut connection, "Hal").await;
     server.stop.send(()).unwrap();
     timeout(PATIENCE, server.ended).await.unwrap().unwrap().unwrap();
-}
-
-#[tokio::test]
-async fn a_stream_that_begins_has_already_been_let_in() {
-    let app = App::with_model(ScriptedModel::refusing(|| EngineError::QueueFull { waiting: 1 }));
-    let response = app.chat(&chat_with("tiny", &json!({"stream": true}))).await;
-    assert_eq!(response.status(), StatusCode::TOO_MANY_REQUESTS);
 }
