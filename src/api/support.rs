@@ -1,4 +1,7 @@
 //! The model `support`: a chat completion whose answer comes from the ticket pipeline.
+//!
+//! Sampling fields of the request are checked but not passed on: how a reply is written is the
+//! pipeline's to decide.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -2,7 +2,7 @@
 //!
 //! A leaf: it imports no other room. Each source overrides the one before it:
 //!
-//! 1. the defaults below (the shipped `tier0.toml` documents every one of them),
+//! 1. the defaults in `sections` (the shipped `tier0.toml` documents every one of them),
 //! 2. the file: `--config FILE`, else `./tier0.toml`, else `tier0/tier0.toml` in the user's
 //!    configuration folder,
 //! 3. variables named `TIER0_SECTION__KEY`, such as `TIER0_SERVER__PORT`, and the two short ones
