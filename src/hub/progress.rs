@@ -4,11 +4,11 @@ use std::{cell::RefCell, io::IsTerminal};
 
 use indicatif::{DecimalBytes, ProgressBar, ProgressStyle};
 
-/// Hears how a download goes. One thing at a time: `begin`, any number of `step` and `at`, `end`.
+/// Hears how a download or a check goes. One thing at a time: `begin`, any number of `step` and `at`, `end`.
 pub trait Progress {
     /// Something that should be known, whether or not a download runs.
     fn say(&self, line: &str);
-    /// A download of this many bytes begins.
+    /// Work on this many bytes begins, such as `fetching m from the hub`.
     fn begin(&self, what: &str, total_bytes: u64);
     /// It has come to this step, such as a part.
     fn step(&self, step: &str);
@@ -60,7 +60,7 @@ impl Progress for StderrProgress {
 
     fn begin(&self, what: &str, total_bytes: u64) {
         if !self.is_terminal {
-            eprintln!("fetching {what}, {}", DecimalBytes(total_bytes));
+            eprintln!("{what}, {}", DecimalBytes(total_bytes));
             return;
         }
         let bar = ProgressBar::new(total_bytes);

@@ -98,7 +98,7 @@ impl Hub {
         let marker = Marker::read(&self.dir(&manifest.id));
         let mut done_bytes = 0;
         let mut files = Vec::new();
-        progress.begin(&format!("check of {}", manifest.id), manifest.size_bytes());
+        progress.begin(&format!("checking {}", manifest.id), manifest.size_bytes());
         for file in &manifest.files {
             let at = |bytes| progress.at(done_bytes + bytes);
             let verdict = self.verify_file(manifest, file, &marker, &at)?;

@@ -183,3 +183,32 @@ fn a_pip_that_cannot_be_run_is_named() {
     assert!(matches!(error, HubError::Unavailable { .. }));
     assert!(error.to_string().contains("`no-such-pip` could not be run"), "{error}");
 }
+
+#[test]
+fn pips_own_reason_is_passed_on() {
+    for (words, reason) in [
+        ("WARNING: something\nERROR: the reason\n", "part-1==1.0: the reason"),
+        (
+            "WARNING: Retrying (Retry(total=4\nERROR: No match",
+            "No match (the package index could not be reached)",
+        ),
+        ("no line with a prefix", "part-1==1.0: no line with a prefix"),
+        ("", "part-1==1.0: exit status: 1"),
+    ] {
+        let (world, manifest) = three_parts();
+        world.break_pip(words);
+        let error = world.hub().fetch(&manifest, &world.lines).unwrap_err().to_string();
+        assert!(error.contains(reason), "{error}");
+    }
+}
+
+#[test]
+fn a_full_disk_ends_the_search_and_tells_how_much_is_needed() {
+    let (world, mut manifest) = three_parts();
+    manifest.sources.push(manifest.sources[0].clone());
+    world.break_pip("ERROR: Could not install packages: [Errno 28] No space left on device");
+    let error = world.hub().fetch(&manifest, &world.lines).unwrap_err();
+    let HubError::DiskFull { needed_bytes, .. } = error else { panic!("{error}") };
+    let size_bytes = PARTS.concat().len() as u64;
+    assert!(needed_bytes > size_bytes, "{needed_bytes} bytes do not even hold the file of {size_bytes}");
+}

@@ -110,6 +110,12 @@ impl World {
         wheel.finish().unwrap();
     }
 
+    /// Makes pip fail with these words.
+    pub(super) fn break_pip(&self, words: &str) {
+        let script = format!("cat >&2 <<'END'\n{words}\nEND\nexit 1\n");
+        fs::write(self.path("pip/pip.sh"), script).unwrap();
+    }
+
     pub(super) fn wheel(&self, requirement: &str) -> PathBuf {
         self.path("pip").join(format!("{requirement}.whl"))
     }
