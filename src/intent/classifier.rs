@@ -1,7 +1,6 @@
 //! The linear head over sentence embeddings, its file, and the two together.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -81,26 +80,15 @@ impl IntentHead {
         Self::from_bytes(&bytes)
     }
 
-    /// Writes the head as safetensors, whole or not at all. The same head gives the same bytes.
+    /// Writes the head as safetensors. The same head gives the same bytes.
     ///
     /// # Errors
     /// [`IntentError::File`] when the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), IntentError> {
-        let bytes = self.to_bytes()?;
-        let folder = match path.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        tempfile::NamedTempFile::new_in(folder)
-            .and_then(|mut file| {
-                file.write_all(&bytes)?;
-                file.persist(path).map_err(|e| e.error)
-            })
-            .map_err(|source| IntentError::File {
-                path: path.to_owned(),
-                source,
-            })?;
-        Ok(())
+        std::fs::write(path, self.to_bytes()?).map_err(|source| IntentError::File {
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// The labels that it knows, in the order of its weights.
