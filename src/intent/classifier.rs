@@ -143,33 +143,34 @@ impl IntentHead {
             temperature: self.temperature,
             facts: self.facts.clone(),
         };
-        let metadata = serde_json::to_string(&metadata).map_err(head_error)?;
+        let metadata = serde_json::to_string(&metadata).map_err(|e| head_error(&e))?;
         let weights = to_le_bytes(&self.weights);
         let bias = to_le_bytes(&self.bias);
         let weights_shape = vec![self.labels.len(), self.dim()];
         let tensors = [
             (
                 "bias",
-                TensorView::new(Dtype::F32, vec![self.labels.len()], &bias).map_err(head_error)?,
+                TensorView::new(Dtype::F32, vec![self.labels.len()], &bias)
+                    .map_err(|e| head_error(&e))?,
             ),
             (
                 "weights",
-                TensorView::new(Dtype::F32, weights_shape, &weights).map_err(head_error)?,
+                TensorView::new(Dtype::F32, weights_shape, &weights).map_err(|e| head_error(&e))?,
             ),
         ];
         let metadata = HashMap::from([(METADATA_KEY.to_owned(), metadata)]);
-        safetensors::serialize(tensors, Some(metadata)).map_err(head_error)
+        safetensors::serialize(tensors, Some(metadata)).map_err(|e| head_error(&e))
     }
 
     fn from_bytes(bytes: &[u8]) -> Result<Self, IntentError> {
-        let (_, header) = SafeTensors::read_metadata(bytes).map_err(head_error)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(|e| head_error(&e))?;
         let metadata = header
             .metadata()
             .as_ref()
             .and_then(|entries| entries.get(METADATA_KEY))
-            .ok_or_else(|| head_error(format!("its metadata has no {METADATA_KEY}")))?;
-        let metadata: Metadata = serde_json::from_str(metadata).map_err(head_error)?;
-        let tensors = SafeTensors::deserialize(bytes).map_err(head_error)?;
+            .ok_or_else(|| head_error(&format!("its metadata has no {METADATA_KEY}")))?;
+        let metadata: Metadata = serde_json::from_str(metadata).map_err(|e| head_error(&e))?;
+        let tensors = SafeTensors::deserialize(bytes).map_err(|e| head_error(&e))?;
         let head = Self {
             weights: read_f32(&tensors, "weights")?,
             bias: read_f32(&tensors, "bias")?,
@@ -184,20 +185,20 @@ impl IntentHead {
     fn check(&self) -> Result<(), IntentError> {
         let n_labels = self.labels.len();
         if n_labels < 2 {
-            return Err(head_error(format!("it knows {n_labels} labels")));
+            return Err(head_error(&format!("it knows {n_labels} labels")));
         }
         if self.bias.len() != n_labels
             || self.weights.is_empty()
             || !self.weights.len().is_multiple_of(n_labels)
         {
-            return Err(head_error(format!(
+            return Err(head_error(&format!(
                 "{} weights and {} biases do not fit {n_labels} labels",
                 self.weights.len(),
                 self.bias.len()
             )));
         }
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            return Err(head_error(format!(
+            return Err(head_error(&format!(
                 "its temperature is {}",
                 self.temperature
             )));
@@ -211,9 +212,9 @@ fn to_le_bytes(values: &[f32]) -> Vec<u8> {
 }
 
 fn read_f32(tensors: &SafeTensors<'_>, name: &str) -> Result<Vec<f32>, IntentError> {
-    let tensor = tensors.tensor(name).map_err(head_error)?;
+    let tensor = tensors.tensor(name).map_err(|e| head_error(&e))?;
     if tensor.dtype() != Dtype::F32 {
-        return Err(head_error(format!(
+        return Err(head_error(&format!(
             "{name} is {:?}, not F32",
             tensor.dtype()
         )));
@@ -225,7 +226,7 @@ fn read_f32(tensors: &SafeTensors<'_>, name: &str) -> Result<Vec<f32>, IntentErr
         .collect())
 }
 
-fn head_error(reason: impl ToString) -> IntentError {
+fn head_error(reason: &impl ToString) -> IntentError {
     IntentError::Head {
         reason: reason.to_string(),
     }

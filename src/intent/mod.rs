@@ -77,3 +77,6 @@ pub enum IntentError {
     #[error("cannot train the intent head: {0}")]
     Training(#[from] candle_core::Error),
 }
+
+#[cfg(test)]
+mod tests;
