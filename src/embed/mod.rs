@@ -1,4 +1,13 @@
 //! Sentence embeddings: text in, unit vectors out. Intent and retrieval compare these.
+//!
+//! Place in the path: below `intent` and `retrieval`, which only know the trait [`Embed`];
+//! [`MiniLm`] is the model that the server runs behind it.
+
+mod bert;
+#[cfg(test)]
+pub(crate) mod testing;
+
+pub use bert::MiniLm;
 
 /// Why a text could not be embedded, or the embedding model not loaded.
 #[derive(Debug, thiserror::Error)]
@@ -27,4 +36,14 @@ pub trait Embed: Send + Sync {
     /// # Errors
     /// [`EmbedError::Run`] when the model fails.
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError>;
+}
+
+/// Scales `vector` to L2 norm 1. A zero vector has no direction and stays as it is.
+fn normalize(vector: &mut [f32]) {
+    let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    if norm > 0.0 {
+        for x in vector {
+            *x /= norm;
+        }
+    }
 }
