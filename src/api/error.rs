@@ -10,7 +10,7 @@ use axum::{
 use serde::Serialize;
 
 use crate::engine::EngineError;
-use crate::support::types::SupportError;
+use crate::support::SupportError;
 
 /// When a client may try again after the queue was full.
 const RETRY_AFTER_S: u16 = 5;

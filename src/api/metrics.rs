@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use super::{AppState, error::ApiError};
 use crate::engine::Usage;
-use crate::support::types::Report;
+use crate::support::Report;
 use crate::telemetry::{HttpLabels, Metrics, TicketLabels};
 
 /// The page that Prometheus reads.

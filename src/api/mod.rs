@@ -39,7 +39,7 @@ use tower_http::{
 use self::{auth::Keys, error::ApiError};
 use crate::config::Server;
 use crate::engine::Generate;
-use crate::support::types::AnswerTicket;
+use crate::support::AnswerTicket;
 use crate::telemetry::Metrics;
 
 /// The name under which tickets are answered; every other model name is a language model's.

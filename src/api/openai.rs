@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::messages::WireMessage;
 use crate::engine::{FinishReason, Usage};
-use crate::support::types::Report;
+use crate::support::Report;
 
 /// The fields of a chat completion that text completions do not have.
 #[derive(Debug, Deserialize)]

@@ -20,7 +20,7 @@ use super::{
     openai::{Completion, Head, StreamedChoice},
 };
 use crate::engine::{FinishReason, Usage};
-use crate::support::types::Report;
+use crate::support::Report;
 
 /// Answers with `events` and a closing `[DONE]`; comments keep the connection open whenever
 /// nothing was sent for `keep_alive`.

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::engine::FinishReason;
 use crate::model::chat::{Message, Role};
-use crate::support::types::{Answer, Channel, SupportError, Ticket};
+use crate::support::{Answer, Channel, SupportError, Ticket};
 
 /// Makes a ticket of the conversation and of what the helpdesk says about the sender.
 ///
@@ -90,7 +90,7 @@ pub(super) async fn answer(
     if params.stream {
         return Ok(streamed(state, ticket, params.include_usage));
     }
-    let Answer { content, report, usage } = process(&state, &ticket).await?;
+    let Answer { content, report, usage, .. } = process(&state, &ticket).await?;
     let completion = Completion {
         head: Head::new::<ChatChoice>(SUPPORT_MODEL),
         choices: vec![ChatChoice::whole(content, FinishReason::Stop)],

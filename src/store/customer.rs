@@ -172,15 +172,8 @@ mod tests {
     fn an_address_is_shown_on_one_line_without_gaps() {
         let short = address();
         assert_eq!(short.to_string(), "12 Mill Lane, Alder Falls, 80401, USA");
-        let full = Address {
-            line2: Some("Apt 3".to_owned()),
-            region: Some("CO".to_owned()),
-            ..address()
-        };
-        assert_eq!(
-            full.to_string(),
-            "12 Mill Lane, Apt 3, Alder Falls, CO 80401, USA"
-        );
+        let full = Address { line2: Some("Apt 3".to_owned()), region: Some("CO".to_owned()), ..address() };
+        assert_eq!(full.to_string(), "12 Mill Lane, Apt 3, Alder Falls, CO 80401, USA");
     }
 
     #[test]

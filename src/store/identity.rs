@@ -34,9 +34,7 @@ impl VerifiedCustomer {
     /// `customer`, if the sender is verified and writes from this customer's address.
     pub(super) fn confirm(sender: &Sender, customer: &Customer) -> Option<Self> {
         let email = sender.verified_email()?;
-        (email.key() == customer.email.key()).then(|| Self {
-            id: customer.id.clone(),
-        })
+        (email.key() == customer.email.key()).then(|| Self { id: customer.id.clone() })
     }
 
     /// The customer's id.

@@ -132,20 +132,12 @@ impl OrderId {
         let display = spelling.trim();
         let number = display.trim_start_matches(|c: char| c == '#' || c.is_whitespace());
         if number.is_empty() {
-            return Err(InvalidText::Empty {
-                kind: "the order id",
-            });
+            return Err(InvalidText::Empty { kind: "the order id" });
         }
         if number.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(InvalidText::Form {
-                kind: "an order id",
-                text: spelling.to_owned(),
-            });
+            return Err(InvalidText::Form { kind: "an order id", text: spelling.to_owned() });
         }
-        Ok(Self {
-            canonical: number.to_uppercase(),
-            display: display.to_owned(),
-        })
+        Ok(Self { canonical: number.to_uppercase(), display: display.to_owned() })
     }
 
     /// What orders are compared and looked up by: upper case, no `#`.
@@ -208,14 +200,11 @@ impl EmailAddress {
     /// [`InvalidText::Form`] when it has another form.
     pub fn parse(text: &str) -> Result<Self, InvalidText> {
         let address = text.trim();
-        let has_form = address.split_once('@').is_some_and(|(local, domain)| {
-            !local.is_empty() && !domain.is_empty() && !domain.contains('@')
-        });
+        let has_form = address
+            .split_once('@')
+            .is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty() && !domain.contains('@'));
         if !has_form || address.contains(char::is_whitespace) {
-            return Err(InvalidText::Form {
-                kind: "an e-mail address",
-                text: text.to_owned(),
-            });
+            return Err(InvalidText::Form { kind: "an e-mail address", text: text.to_owned() });
         }
         Ok(Self(address.to_owned()))
     }
@@ -278,10 +267,7 @@ mod tests {
 
     #[test]
     fn an_order_number_is_shown_as_it_was_read() {
-        assert_eq!(
-            OrderId::parse(" #w2611340").unwrap().to_string(),
-            "#w2611340"
-        );
+        assert_eq!(OrderId::parse(" #w2611340").unwrap().to_string(), "#w2611340");
     }
 
     #[rstest]

@@ -61,11 +61,7 @@ pub trait OrderStore: Send + Sync {
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
-    async fn order(
-        &self,
-        customer: &VerifiedCustomer,
-        id: &OrderId,
-    ) -> Result<Option<Order>, StoreError>;
+    async fn order(&self, customer: &VerifiedCustomer, id: &OrderId) -> Result<Option<Order>, StoreError>;
 
     /// A product of the shop.
     ///

@@ -60,10 +60,7 @@ impl Amount {
     /// The amount with its currency, ready to be shown.
     #[must_use]
     pub fn in_currency(self, currency: &Currency) -> Money {
-        Money {
-            amount: self,
-            currency: currency.clone(),
-        }
+        Money { amount: self, currency: currency.clone() }
     }
 }
 
@@ -218,11 +215,7 @@ mod tests {
     #[case("-5", "USD", "-$5.00")]
     #[case("1234567.8", "CHF", "1234567.80 CHF")]
     #[case("47.839999999999996", "USD", "$47.84")]
-    fn money_is_shown_as_customers_read_it(
-        #[case] json: &str,
-        #[case] currency: &str,
-        #[case] shown: &str,
-    ) {
+    fn money_is_shown_as_customers_read_it(#[case] json: &str, #[case] currency: &str, #[case] shown: &str) {
         let amount: Amount = serde_json::from_str(json).unwrap();
         let money = amount.in_currency(&Currency::parse(currency).unwrap());
         assert_eq!(money.to_string(), shown);

@@ -17,11 +17,7 @@ pub(super) fn rank<'a>(names: impl IntoIterator<Item = &'a str>, text: &str) -> 
         .collect();
     // By the share of the name that was said (compared as a fraction of 1,000), then by its length.
     found.sort_by_key(|(position, n_shared, n_words)| {
-        (
-            Reverse(n_shared * 1_000 / n_words),
-            Reverse(*n_shared),
-            *position,
-        )
+        (Reverse(n_shared * 1_000 / n_words), Reverse(*n_shared), *position)
     });
     found.into_iter().map(|(position, _, _)| position).collect()
 }
@@ -49,14 +45,8 @@ mod tests {
 
     use super::*;
 
-    const NAMES: [&str; 6] = [
-        "Camp Stove",
-        "Hiking Boots",
-        "Stove Wind Screen",
-        "T-Shirt",
-        "Storage Box",
-        "Torch",
-    ];
+    const NAMES: [&str; 6] =
+        ["Camp Stove", "Hiking Boots", "Stove Wind Screen", "T-Shirt", "Storage Box", "Torch"];
 
     #[rstest]
     #[case("is the camp stove back in stock?", &[0, 2])]
@@ -66,10 +56,7 @@ mod tests {
     #[case("storage boxes and torches", &[4, 5])]
     #[case("where is my parcel", &[])]
     #[case("", &[])]
-    fn the_most_completely_named_product_comes_first(
-        #[case] text: &str,
-        #[case] expected: &[usize],
-    ) {
+    fn the_most_completely_named_product_comes_first(#[case] text: &str, #[case] expected: &[usize]) {
         assert_eq!(rank(NAMES, text), expected);
     }
 }

@@ -7,8 +7,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Address, Amount, Currency, CustomerId, InvalidText, ItemId, Money, Options, OrderId,
-    PaymentMethodId, ProductId, timestamp,
+    Address, Amount, Currency, CustomerId, InvalidText, ItemId, Money, Options, OrderId, PaymentMethodId,
+    ProductId, timestamp,
 };
 
 /// An order.
@@ -87,9 +87,7 @@ impl OrderStatus {
     pub fn parse(text: &str) -> Result<Self, InvalidText> {
         let status = text.trim().to_lowercase();
         if status.is_empty() {
-            return Err(InvalidText::Empty {
-                kind: "the order status",
-            });
+            return Err(InvalidText::Empty { kind: "the order status" });
         }
         Ok(Self(status))
     }

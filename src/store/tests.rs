@@ -1,10 +1,5 @@
 //! The store as the pipeline sees it: what goes in comes out, and only to whom it belongs.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::path::Path;
 
@@ -46,10 +41,7 @@ async fn filled_store() -> SqliteStore {
 }
 
 fn verified(email: &str) -> Sender {
-    Sender {
-        email: Some(email.to_owned()),
-        verified: true,
-    }
+    Sender { email: Some(email.to_owned()), verified: true }
 }
 
 async fn identified(store: &SqliteStore, email: &str) -> VerifiedCustomer {
@@ -107,10 +99,7 @@ async fn only_a_verified_sender_with_a_customers_address_is_identified(
     #[case] is_customer: bool,
 ) {
     let store = filled_store().await;
-    let sender = Sender {
-        email: email.map(str::to_owned),
-        verified,
-    };
+    let sender = Sender { email: email.map(str::to_owned), verified };
     let customer = store.identify(&sender).await.unwrap();
     assert_eq!(customer.is_some(), is_customer);
 }
@@ -166,13 +155,7 @@ async fn products_are_listed_and_found_by_name() {
 #[tokio::test]
 async fn the_summary_counts_everything() {
     let store = filled_store().await;
-    let counts = Counts {
-        customers: 2,
-        orders: 4,
-        products: 2,
-        variants: 2,
-        articles: 1,
-    };
+    let counts = Counts { customers: 2, orders: 4, products: 2, variants: 2, articles: 1 };
     assert_eq!(store.counts().await.unwrap(), counts);
 }
 
@@ -200,11 +183,7 @@ async fn a_file_keeps_what_was_imported() {
 async fn a_file_that_is_no_store_is_refused_by_name() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("notes.txt");
-    std::fs::write(
-        &path,
-        "not a database, but long enough to be read as one".repeat(100),
-    )
-    .unwrap();
+    std::fs::write(&path, "not a database, but long enough to be read as one".repeat(100)).unwrap();
     let error = SqliteStore::open(&path).await.unwrap_err();
     assert!(error.to_string().contains("notes.txt"), "{error}");
 }

@@ -25,9 +25,7 @@ where
         return Ok(None);
     };
     parse(&text).map(Some).ok_or_else(|| {
-        de::Error::custom(format!(
-            "{text:?} is not a time such as 2026-11-20T14:05:00Z or 2026-11-20"
-        ))
+        de::Error::custom(format!("{text:?} is not a time such as 2026-11-20T14:05:00Z or 2026-11-20"))
     })
 }
 
@@ -35,8 +33,7 @@ pub(super) fn serialize<S: Serializer>(
     time: &Option<DateTime<Utc>>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    time.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
-        .serialize(serializer)
+    time.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true)).serialize(serializer)
 }
 
 #[cfg(test)]

@@ -59,8 +59,9 @@ impl Composer {
     /// When the engine refuses the request or breaks off.
     pub(super) async fn draft(&self, message: &str, points: &[Point]) -> Result<Draft, SupportError> {
         let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
-        let points: Vec<&str> = points.iter().map(|p| p.text.as_str()).collect();
-        let system = self.prompts.render(Prompt::ComposeSystem, context! { store => self.store_name.as_str() })?;
+        let points: Vec<String> = points.iter().map(|p| p.text.clone()).collect();
+        let system =
+            self.prompts.render(Prompt::ComposeSystem, context! { store => self.store_name.as_str() })?;
         let user = self.prompts.render(Prompt::ComposeUser, context! { message, points })?;
         let messages = [Message::new(Role::System, system), Message::new(Role::User, user)];
         let request = Request {
@@ -100,7 +101,8 @@ fn body_of(text: &str) -> String {
         lines.remove(0);
     }
     let closing = lines.iter().rposition(|line| is_courtesy(line, &CLOSINGS));
-    if let Some(at) = closing.filter(|at| *at > 0 && lines[*at..].iter().all(|l| l.chars().count() <= MAX_COURTESY_CHARS))
+    if let Some(at) =
+        closing.filter(|at| *at > 0 && lines[*at..].iter().all(|l| l.chars().count() <= MAX_COURTESY_CHARS))
     {
         lines.truncate(at);
     }
@@ -111,9 +113,9 @@ fn body_of(text: &str) -> String {
 fn is_courtesy(line: &str, openings: &[&str]) -> bool {
     let lower = line.to_lowercase();
     let begins = |opening: &&str| {
-        lower.strip_prefix(**opening).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
+        lower.strip_prefix(*opening).is_some_and(|rest| !rest.starts_with(char::is_alphanumeric))
     };
-    line.chars().count() <= MAX_COURTESY_CHARS && !line.ends_with(['.', '?']) && openings.iter().any(|o| begins(&o))
+    line.chars().count() <= MAX_COURTESY_CHARS && !line.ends_with(['.', '?']) && openings.iter().any(begins)
 }
 
 #[cfg(test)]
@@ -126,7 +128,10 @@ mod tests {
     #[case("Your order is pending.", "Your order is pending.")]
     #[case("Hi Maya,\n\nYour order is pending.\n\nBest regards,\n[Your Name]", "Your order is pending.")]
     #[case("\"Your order is pending.\"", "Your order is pending.")]
-    #[case("Thank you for your message. Your order is pending.", "Thank you for your message. Your order is pending.")]
+    #[case(
+        "Thank you for your message. Your order is pending.",
+        "Thank you for your message. Your order is pending."
+    )]
     #[case("Hi there", "Hi there")]
     fn only_the_body_is_kept(#[case] text: &str, #[case] body: &str) {
         assert_eq!(body_of(text), body);

@@ -222,7 +222,16 @@ impl Support {
             }
         };
         let citations = added.iter().map(Quoted::citation).collect();
-        Ok(Reply { outcome: Outcome::Answer, body, written_by, order_ids, citations, confidence, usage, trace })
+        Ok(Reply {
+            outcome: Outcome::Answer,
+            body,
+            written_by,
+            order_ids,
+            citations,
+            confidence,
+            usage,
+            trace,
+        })
     }
 
     /// A reply from the store's articles, or a person where they are silent or the draft fails.
@@ -257,7 +266,8 @@ impl Support {
     async fn retrieve(&self, case: &mut Case<'_>, query: String) -> Result<Vec<Quoted>, SupportError> {
         let Parts { index, embed, .. } = self.parts.clone();
         let n_passages = self.settings.n_passages;
-        let work = run_blocking("retrieve", move || retrieve::retrieve(&index, embed.as_ref(), &query, n_passages));
+        let work =
+            run_blocking("retrieve", move || retrieve::retrieve(&index, embed.as_ref(), &query, n_passages));
         case.clock.time("retrieve", work).await
     }
 
@@ -271,7 +281,8 @@ impl Support {
     }
 
     async fn faults(&self, case: &mut Case<'_>, body: &str, points: &[Point]) -> Vec<String> {
-        let names = case.first_name().map(str::to_owned).into_iter().chain([self.settings.store_name.clone()]);
+        let names =
+            case.first_name().map(str::to_owned).into_iter().chain([self.settings.store_name.clone()]);
         let evidence = Evidence { points, names: names.collect() };
         let faults = case.clock.time("verify", async { verify::check(body, &evidence) }).await;
         faults.iter().map(ToString::to_string).collect()
@@ -304,7 +315,13 @@ impl Support {
             outcome: Outcome::Escalate,
             intents: case.triage.intents,
             order_ids: hand_off.order_ids,
-            citations: hand_off.trace.passages.iter().filter(|p| self.answers(p)).map(Quoted::citation).collect(),
+            citations: hand_off
+                .trace
+                .passages
+                .iter()
+                .filter(|p| self.answers(p))
+                .map(Quoted::citation)
+                .collect(),
             action: None,
             handoff: Some(Handoff { reason: hand_off.reason, summary, draft: hand_off.draft }),
             confidence: hand_off.confidence,
@@ -344,9 +361,12 @@ impl Case<'_> {
             Some(customer) => format!("{} ({})", customer.full_name(), customer.email),
             None => "An unverified sender".to_owned(),
         };
-        let what = self.triage.intents.first().map_or("something unclear", |i| i.label.as_str()).replace('_', " ");
+        let what =
+            self.triage.intents.first().map_or("something unclear", |i| i.label.as_str()).replace('_', " ");
         let orders = match &self.lookup.orders {
-            Orders::Found(orders) => orders.iter().map(|o| format!("{} ({})", o.id, o.status)).collect::<Vec<_>>(),
+            Orders::Found(orders) => {
+                orders.iter().map(|o| format!("{} ({})", o.id, o.status)).collect::<Vec<_>>()
+            }
             _ => Vec::new(),
         };
         let about = if orders.is_empty() { String::new() } else { format!(", about {}", orders.join(", ")) };

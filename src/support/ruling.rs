@@ -5,8 +5,7 @@ use minijinja::context;
 use crate::store::{Currency, Product};
 
 use super::{
-    Outcome,
-    facts,
+    Outcome, facts,
     lookup::{Lookup, Orders},
     prompts::Prompt,
     triage::Topic,
@@ -80,7 +79,9 @@ fn about_orders(topic: Topic, lookup: &Lookup) -> Ruling {
                 .collect();
             return clarify(Prompt::WhichOrder, context! { orders });
         }
-        (Orders::Unverified, _) | (Orders::Found(_), None) => return clarify(Prompt::VerifyIdentity, context! {}),
+        (Orders::Unverified, _) | (Orders::Found(_), None) => {
+            return clarify(Prompt::VerifyIdentity, context! {});
+        }
     };
     let points = orders.iter().flat_map(|order| match topic {
         Topic::OrderDetails => facts::details(order, customer),

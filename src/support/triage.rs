@@ -36,8 +36,10 @@ impl Topic {
             "order_details" | "invoice" => Self::OrderDetails,
             "refund_status" => Self::Refund,
             "product_info" => Self::Product,
-            "policy_question" | "delivery_info" | "gift_card" | "loyalty" | "warranty" | "price_adjustment"
-            | "create_account" | "password_reset" | "newsletter" | "place_order" => Self::Policy,
+            "policy_question" | "delivery_info" | "gift_card" | "loyalty" | "warranty"
+            | "price_adjustment" | "create_account" | "password_reset" | "newsletter" | "place_order" => {
+                Self::Policy
+            }
             _ => Self::Person,
         }
     }
@@ -61,11 +63,13 @@ pub(super) struct Triage {
 impl Triage {
     /// Chooses the likeliest topic. A message whose intents are spread over one topic is clear.
     pub(super) fn from_scores(scores: &[Score]) -> Self {
-        let total = |topic| scores.iter().filter(|s| Topic::of(&s.label) == topic).map(|s| s.confidence).sum::<f32>();
+        let total =
+            |topic| scores.iter().filter(|s| Topic::of(&s.label) == topic).map(|s| s.confidence).sum::<f32>();
         let weighed = Topic::ALL.map(|topic| (topic, total(topic)));
         let (topic, confidence) =
             weighed.into_iter().max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or((Topic::Person, 0.0));
-        let named = scores.iter().take(MAX_NAMED).enumerate().filter(|(i, s)| *i == 0 || s.confidence >= MIN_NAMED);
+        let named =
+            scores.iter().take(MAX_NAMED).enumerate().filter(|(i, s)| *i == 0 || s.confidence >= MIN_NAMED);
         let intents =
             named.map(|(_, s)| IntentScore { label: s.label.clone(), confidence: s.confidence }).collect();
         Self { topic, confidence, intents }
@@ -90,8 +94,12 @@ mod tests {
 
     #[test]
     fn intents_of_one_topic_add_up() {
-        let scores =
-            [score("cancel_order", 0.4), score("delivery_info", 0.35), score("policy_question", 0.21), score("x", 0.04)];
+        let scores = [
+            score("cancel_order", 0.4),
+            score("delivery_info", 0.35),
+            score("policy_question", 0.21),
+            score("x", 0.04),
+        ];
         let triage = Triage::from_scores(&scores);
         assert_eq!(triage.topic, Topic::Policy);
         assert!((triage.confidence - 0.56).abs() < 1e-6);

@@ -15,7 +15,7 @@ use tier0::{
         TokenId,
         chat::{Message, Role},
     },
-    support::types::{
+    support::{
         Answer, AnswerTicket, Citation, Decision, Handoff, IntentScore, Outcome, Report, SupportError,
         Ticket, WrittenBy,
     },

@@ -178,7 +178,7 @@ fn an_import_that_points_up_is_found(#[case] file: &str, #[case] line: &str, #[c
 }
 
 #[rstest]
-#[case::downwards("src/api/chat.rs", "use crate::support::types::Ticket;")]
+#[case::downwards("src/api/chat.rs", "use crate::support::Ticket;")]
 #[case::itself("src/api/chat.rs", "use crate::api::AppState;")]
 #[case::another_crate("src/store/a.rs", "use other_crate::api::X;")]
 #[case::visibility("src/store/a.rs", "pub(crate) fn api() {}")]

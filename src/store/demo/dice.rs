@@ -12,9 +12,7 @@ pub(super) struct Dice {
 
 impl Dice {
     pub(super) fn new(seed: u64) -> Self {
-        Self {
-            rng: ChaCha8Rng::seed_from_u64(seed),
-        }
+        Self { rng: ChaCha8Rng::seed_from_u64(seed) }
     }
 
     /// One of the list, which the catalogue never leaves empty.
@@ -33,9 +31,7 @@ impl Dice {
 
     /// A number of exactly so many digits, leading zeros included.
     pub(super) fn digits(&mut self, n_digits: usize) -> String {
-        (0..n_digits)
-            .map(|_| char::from(b'0' + self.rng.random_range(0..10_u8)))
-            .collect()
+        (0..n_digits).map(|_| char::from(b'0' + self.rng.random_range(0..10_u8))).collect()
     }
 
     pub(super) fn shuffle<T>(&mut self, list: &mut [T]) {

@@ -32,11 +32,7 @@ pub(super) fn stock(catalog: &Catalog, dice: &mut Dice) -> Result<Vec<Goods>, De
         .collect()
 }
 
-fn variants(
-    product: &CatalogProduct,
-    number: u32,
-    dice: &mut Dice,
-) -> Result<Vec<Variant>, DemoError> {
+fn variants(product: &CatalogProduct, number: u32, dice: &mut Dice) -> Result<Vec<Variant>, DemoError> {
     (1..)
         .zip(product.combinations())
         .map(|(position, chosen)| {

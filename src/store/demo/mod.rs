@@ -18,8 +18,8 @@ use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::{
-    Article, ArticleId, Customer, ImportError, ImportSummary, InvalidText, Order, Product,
-    SqliteStore, import_native,
+    Article, ArticleId, Customer, ImportError, ImportSummary, InvalidText, Order, Product, SqliteStore,
+    import_native,
 };
 use catalog::Catalog;
 use dice::Dice;
@@ -91,10 +91,7 @@ impl DemoStore {
     /// # Errors
     /// [`DemoError::Write`] when a file cannot be written.
     pub fn write_to(&self, dir: &Path) -> Result<(), DemoError> {
-        std::fs::create_dir_all(dir).map_err(|source| DemoError::Write {
-            path: dir.to_owned(),
-            source,
-        })?;
+        std::fs::create_dir_all(dir).map_err(|source| DemoError::Write { path: dir.to_owned(), source })?;
         write(&dir.join("customers.jsonl"), &json_lines(&self.customers)?)?;
         write(&dir.join("orders.jsonl"), &json_lines(&self.orders)?)?;
         write(&dir.join("products.jsonl"), &json_lines(&self.products)?)?;
@@ -109,10 +106,8 @@ impl DemoStore {
     /// # Errors
     /// [`DemoError`] when the folder cannot be written or the import fails.
     pub async fn import_into(&self, store: &SqliteStore) -> Result<ImportSummary, DemoError> {
-        let dir = tempfile::tempdir().map_err(|source| DemoError::Write {
-            path: std::env::temp_dir(),
-            source,
-        })?;
+        let dir =
+            tempfile::tempdir().map_err(|source| DemoError::Write { path: std::env::temp_dir(), source })?;
         self.write_to(dir.path())?;
         Ok(import_native(store, dir.path()).await?)
     }
@@ -128,10 +123,7 @@ fn json_lines<T: Serialize>(records: &[T]) -> Result<String, DemoError> {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), DemoError> {
-    std::fs::write(path, text).map_err(|source| DemoError::Write {
-        path: path.to_owned(),
-        source,
-    })
+    std::fs::write(path, text).map_err(|source| DemoError::Write { path: path.to_owned(), source })
 }
 
 /// Why the demo shop could not be made, written or imported.

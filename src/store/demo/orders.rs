@@ -15,8 +15,7 @@ use super::goods::Goods;
 use super::people::address;
 use super::{DELIVERED_ORDER, DemoError, PENDING_ORDER, SHIPPED_ORDER};
 use crate::store::{
-    Amount, Customer, ItemId, Order, OrderId, OrderItem, OrderStatus, Payment, PaymentKind,
-    Shipment,
+    Amount, Customer, ItemId, Order, OrderId, OrderItem, OrderStatus, Payment, PaymentKind, Shipment,
 };
 
 /// From here standard shipping costs nothing.
@@ -49,11 +48,8 @@ const PLAN: [(Stage, usize); 8] = [
     (Stage::ExchangeRequested, 8),
 ];
 
-const DEMO_CUSTOMERS_ORDERS: [(Stage, &str); 3] = [
-    (Stage::Shipped, SHIPPED_ORDER),
-    (Stage::Delivered, DELIVERED_ORDER),
-    (Stage::Pending, PENDING_ORDER),
-];
+const DEMO_CUSTOMERS_ORDERS: [(Stage, &str); 3] =
+    [(Stage::Shipped, SHIPPED_ORDER), (Stage::Delivered, DELIVERED_ORDER), (Stage::Pending, PENDING_ORDER)];
 
 impl Stage {
     fn status(self) -> &'static str {
@@ -114,11 +110,7 @@ pub(super) fn place(
     dice: &mut Dice,
 ) -> Result<Vec<Order>, DemoError> {
     let noon = today.and_time(NaiveTime::MIN).and_utc() + TimeDelta::hours(12);
-    let workshop = Workshop {
-        catalog,
-        goods,
-        now: noon,
-    };
+    let workshop = Workshop { catalog, goods, now: noon };
     let mut orders = Vec::new();
     for commission in commissions(customers, dice)? {
         orders.push(workshop.make(commission, dice)?);
@@ -127,10 +119,7 @@ pub(super) fn place(
     Ok(orders)
 }
 
-fn commissions<'a>(
-    customers: &'a [Customer],
-    dice: &mut Dice,
-) -> Result<Vec<Commission<'a>>, DemoError> {
+fn commissions<'a>(customers: &'a [Customer], dice: &mut Dice) -> Result<Vec<Commission<'a>>, DemoError> {
     let Some((demo_customer, others)) = customers.split_first() else {
         return Ok(Vec::new());
     };
@@ -143,10 +132,8 @@ fn commissions<'a>(
             days_since_delivery: 3..=12,
         });
     }
-    let mut stages: Vec<Stage> = PLAN
-        .iter()
-        .flat_map(|&(stage, n_orders)| std::iter::repeat_n(stage, n_orders))
-        .collect();
+    let mut stages: Vec<Stage> =
+        PLAN.iter().flat_map(|&(stage, n_orders)| std::iter::repeat_n(stage, n_orders)).collect();
     let ids = shuffled_ids(stages.len(), dice)?;
     // Everyone orders once before anyone orders by chance.
     let mut waiting: Vec<&Customer> = others.iter().collect();
@@ -190,12 +177,7 @@ struct Parcel<'a> {
 
 impl Workshop<'_> {
     fn make(&self, commission: Commission<'_>, dice: &mut Dice) -> Result<Order, DemoError> {
-        let Commission {
-            id,
-            customer,
-            stage,
-            days_since_delivery,
-        } = commission;
+        let Commission { id, customer, stage, days_since_delivery } = commission;
         let (items, parcels) = self.pack(dice);
         let slowest = parcels.iter().map(|parcel| parcel.carrier.days).max();
         let days = dice.number(days_since_delivery);
@@ -233,19 +215,11 @@ impl Workshop<'_> {
                 continue;
             }
             let item = order_item(goods, dice);
-            let pile = if goods.freight {
-                &mut large
-            } else {
-                &mut small
-            };
+            let pile = if goods.freight { &mut large } else { &mut small };
             pile.push(item.item_id.clone());
             items.push(item);
         }
-        let Carriers {
-            standard,
-            express,
-            freight,
-        } = &self.catalog.carriers;
+        let Carriers { standard, express, freight } = &self.catalog.carriers;
         let is_express = total(&items) >= FREE_EXPRESS_SHIPPING && dice.chance(25);
         let carrier = if is_express { express } else { standard };
         let parcels = [(carrier, small), (freight, large)]
@@ -291,11 +265,7 @@ impl Times {
     ) -> Self {
         let hours_in_warehouse = dice.number(26..=47);
         let [fewest_days, most_days] = carrier_days;
-        let mut times = Self {
-            placed_at: now,
-            delivered_at: None,
-            cancelled_at: None,
-        };
+        let mut times = Self { placed_at: now, delivered_at: None, cancelled_at: None };
         let hours_since_placed = match stage {
             Stage::Pending => dice.number(1..=22),
             Stage::Processed => dice.number(25..=46),

@@ -6,8 +6,8 @@ use super::catalog::People;
 use super::dice::Dice;
 use super::{CUSTOMER_EMAIL, DemoError};
 use crate::store::{
-    Address, Amount, Customer, CustomerId, EmailAddress, Loyalty, Order, PaymentMethod,
-    PaymentMethodId, PaymentMethodKind,
+    Address, Amount, Customer, CustomerId, EmailAddress, Loyalty, Order, PaymentMethod, PaymentMethodId,
+    PaymentMethodKind,
 };
 
 const N_CUSTOMERS: i64 = 60;
@@ -16,10 +16,8 @@ const N_CUSTOMERS: i64 = 60;
 const PERCENT_MEMBERS: u32 = 70;
 
 /// What a year's delivered orders come to in the tiers above Trail, highest first. `policies/loyalty.md` says so.
-const TIERS: [(Amount, &str); 2] = [
-    (Amount::from_cents(120_000), "Summit"),
-    (Amount::from_cents(50_000), "Ridge"),
-];
+const TIERS: [(Amount, &str); 2] =
+    [(Amount::from_cents(120_000), "Summit"), (Amount::from_cents(50_000), "Ridge")];
 
 /// The demo customer first, then others with names of their own.
 pub(super) fn customers(people: &People, dice: &mut Dice) -> Result<Vec<Customer>, DemoError> {
@@ -150,13 +148,7 @@ impl Earned {
     }
 
     fn standing(self) -> Loyalty {
-        let tier = TIERS
-            .iter()
-            .find(|(from, _)| self.spent >= *from)
-            .map_or("Trail", |(_, tier)| tier);
-        Loyalty {
-            tier: tier.to_owned(),
-            points: self.points,
-        }
+        let tier = TIERS.iter().find(|(from, _)| self.spent >= *from).map_or("Trail", |(_, tier)| tier);
+        Loyalty { tier: tier.to_owned(), points: self.points }
     }
 }

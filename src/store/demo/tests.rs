@@ -1,10 +1,5 @@
 //! The demo shop: the same every time, and in agreement with its own policies.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::HashSet;
 
@@ -54,24 +49,14 @@ fn the_shop_agrees_with_its_policies(#[values(0, 1, 2, 3, 4, 5, 6, 7)] seed: u64
 #[test]
 fn every_carrier_and_status_of_the_shop_is_in_its_policies() {
     let shop = generate(7, today()).unwrap();
-    let policies: String = shop
-        .articles
-        .iter()
-        .map(|article| article.text.to_lowercase())
-        .collect();
+    let policies: String = shop.articles.iter().map(|article| article.text.to_lowercase()).collect();
     let shipments = shop.orders.iter().flat_map(|order| &order.shipments);
-    let carriers: HashSet<&str> = shipments
-        .filter_map(|shipment| shipment.carrier.as_deref())
-        .collect();
+    let carriers: HashSet<&str> = shipments.filter_map(|shipment| shipment.carrier.as_deref()).collect();
     assert_eq!(carriers.len(), 3);
     for carrier in carriers {
         assert!(policies.contains(&carrier.to_lowercase()), "{carrier}");
     }
-    let statuses: HashSet<&str> = shop
-        .orders
-        .iter()
-        .map(|order| order.status.as_str())
-        .collect();
+    let statuses: HashSet<&str> = shop.orders.iter().map(|order| order.status.as_str()).collect();
     assert_eq!(statuses.len(), 8);
     for status in statuses {
         assert!(policies.contains(&format!("“{status}”")), "{status}");
@@ -102,11 +87,9 @@ fn the_demo_customer_has_the_documented_orders(#[values(0, 7, 2026)] seed: u64) 
     let shop = generate(seed, today()).unwrap();
     let maya = &shop.customers[0];
     assert_eq!(maya.email.as_str(), CUSTOMER_EMAIL);
-    for (id, status) in [
-        (SHIPPED_ORDER, "shipped"),
-        (DELIVERED_ORDER, "delivered"),
-        (PENDING_ORDER, "pending"),
-    ] {
+    for (id, status) in
+        [(SHIPPED_ORDER, "shipped"), (DELIVERED_ORDER, "delivered"), (PENDING_ORDER, "pending")]
+    {
         let order = order(&shop, id);
         assert_eq!(order.customer_id, maya.id);
         assert_eq!(order.status.as_str(), status);
@@ -114,10 +97,7 @@ fn the_demo_customer_has_the_documented_orders(#[values(0, 7, 2026)] seed: u64) 
             assert!(maya.payment_method(&payment.payment_method_id).is_some());
         }
     }
-    let orders = shop
-        .orders
-        .iter()
-        .filter(|order| order.customer_id == maya.id);
+    let orders = shop.orders.iter().filter(|order| order.customer_id == maya.id);
     assert_eq!(orders.count(), 3);
     let shipment = &order(&shop, SHIPPED_ORDER).shipments[0];
     assert!(shipment.carrier.is_some());
@@ -134,20 +114,14 @@ async fn the_shop_comes_in_by_the_import() {
     assert_eq!(summary.products.added, shop.products.len());
     assert_eq!(store.articles().await.unwrap(), shop.articles);
 
-    let sender = Sender {
-        email: Some(CUSTOMER_EMAIL.to_owned()),
-        verified: true,
-    };
+    let sender = Sender { email: Some(CUSTOMER_EMAIL.to_owned()), verified: true };
     let maya = store.identify(&sender).await.unwrap().unwrap();
     let id = OrderId::parse(SHIPPED_ORDER).unwrap();
     let stored = store.order(&maya, &id).await.unwrap().unwrap();
     assert_eq!(stored, *order(&shop, SHIPPED_ORDER));
 
     let again = shop.import_into(&store).await.unwrap();
-    let expected = Tally {
-        unchanged: 200,
-        ..Tally::default()
-    };
+    let expected = Tally { unchanged: 200, ..Tally::default() };
     assert_eq!(again.orders, expected);
 }
 

@@ -24,8 +24,8 @@ pub(super) fn customers(customers: &[Located<Customer>], rejections: &mut Reject
 fn payment_methods(methods: &[PaymentMethod]) -> impl Iterator<Item = String> {
     let mut ids = HashSet::new();
     methods.iter().flat_map(move |method| {
-        let repeated = (!ids.insert(&method.id))
-            .then(|| format!("the payment method {} is listed twice", method.id));
+        let repeated =
+            (!ids.insert(&method.id)).then(|| format!("the payment method {} is listed twice", method.id));
         let balance = method.balance.unwrap_or_default();
         let negative = negative(balance, || format!("balance of {}", method.id));
         repeated.into_iter().chain(negative)
@@ -36,11 +36,7 @@ fn payment_methods(methods: &[PaymentMethod]) -> impl Iterator<Item = String> {
 pub(super) fn orders(orders: &[Located<Order>], rejections: &mut Rejections) {
     let mut ids = FirstLines::default();
     for Located { line, record } in orders {
-        let id = ids.repeated(
-            record.id.canonical(),
-            *line,
-            &format!("order {}", record.id),
-        );
+        let id = ids.repeated(record.id.canonical(), *line, &format!("order {}", record.id));
         let reasons = id.into_iter().chain(ordered_items(record));
         let reasons = reasons.chain(shipped_items(record)).chain(payments(record));
         rejections.extend(ORDERS_FILE, *line, reasons);
@@ -50,9 +46,7 @@ pub(super) fn orders(orders: &[Located<Order>], rejections: &mut Rejections) {
 fn ordered_items(order: &Order) -> impl Iterator<Item = String> {
     order.items.iter().flat_map(|item| {
         let none = (item.quantity == 0).then(|| format!("the quantity of {} is 0", item.item_id));
-        let negative = negative(item.unit_price, || {
-            format!("unit price of {}", item.item_id)
-        });
+        let negative = negative(item.unit_price, || format!("unit price of {}", item.item_id));
         none.into_iter().chain(negative)
     })
 }
@@ -70,9 +64,7 @@ fn shipped_items(order: &Order) -> impl Iterator<Item = String> {
 fn payments(order: &Order) -> impl Iterator<Item = String> {
     order.payments.iter().filter_map(|payment| {
         let reason = negative(payment.amount, || "amount of a payment".to_owned())?;
-        Some(format!(
-            "{reason}; for money back, write a refund with a positive amount"
-        ))
+        Some(format!("{reason}; for money back, write a refund with a positive amount"))
     })
 }
 
@@ -111,9 +103,7 @@ pub(super) fn products(products: &[Located<Product>], rejections: &mut Rejection
 }
 
 fn negative(amount: Amount, what: impl FnOnce() -> String) -> Option<String> {
-    amount
-        .is_negative()
-        .then(|| format!("the {} is negative ({amount})", what()))
+    amount.is_negative().then(|| format!("the {} is negative ({amount})", what()))
 }
 
 /// The line on which each key stood first.
@@ -123,9 +113,7 @@ struct FirstLines<K> {
 
 impl<K> Default for FirstLines<K> {
     fn default() -> Self {
-        Self {
-            line_of: HashMap::new(),
-        }
+        Self { line_of: HashMap::new() }
     }
 }
 
@@ -134,9 +122,7 @@ impl<K: Eq + Hash> FirstLines<K> {
     /// product can list one item twice.
     fn repeated(&mut self, key: K, line: usize, what: &str) -> Option<String> {
         match self.line_of.entry(key) {
-            Entry::Occupied(first) => {
-                Some(format!("the {what} is already on line {}", first.get()))
-            }
+            Entry::Occupied(first) => Some(format!("the {what} is already on line {}", first.get())),
             Entry::Vacant(entry) => {
                 entry.insert(line);
                 None

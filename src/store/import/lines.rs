@@ -41,8 +41,8 @@ fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
 }
 
 fn parse_record<T: DeserializeOwned>(line: &[u8]) -> Result<T, String> {
-    let text = std::str::from_utf8(line)
-        .map_err(|error| format!("not UTF-8 after byte {}", error.valid_up_to()))?;
+    let text =
+        std::str::from_utf8(line).map_err(|error| format!("not UTF-8 after byte {}", error.valid_up_to()))?;
     // serde would also take an array with the fields in order.
     if !text.trim_start().starts_with('{') {
         return Err("not a JSON object".to_owned());
@@ -58,10 +58,7 @@ fn parse_record<T: DeserializeOwned>(line: &[u8]) -> Result<T, String> {
 }
 
 /// Every `*.md` file of the folder, by name.
-pub(super) fn read_articles(
-    dir: &Path,
-    rejections: &mut Rejections,
-) -> Result<Vec<Article>, ImportError> {
+pub(super) fn read_articles(dir: &Path, rejections: &mut Rejections) -> Result<Vec<Article>, ImportError> {
     let mut articles = Vec::new();
     let mut file_of_id: HashMap<ArticleId, String> = HashMap::new();
     for path in markdown_files(dir)? {
@@ -83,10 +80,7 @@ pub(super) fn read_articles(
 }
 
 fn markdown_files(dir: &Path) -> Result<Vec<PathBuf>, ImportError> {
-    let unreadable = |source| ImportError::Read {
-        path: dir.to_owned(),
-        source,
-    };
+    let unreadable = |source| ImportError::Read { path: dir.to_owned(), source };
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
@@ -100,17 +94,11 @@ fn markdown_files(dir: &Path) -> Result<Vec<PathBuf>, ImportError> {
 
 /// The article in a file, or the line that is wrong and why.
 fn read_article(path: &Path) -> Result<Result<Article, (usize, String)>, ImportError> {
-    let bytes = std::fs::read(path).map_err(|source| ImportError::Read {
-        path: path.to_owned(),
-        source,
-    })?;
+    let bytes = std::fs::read(path).map_err(|source| ImportError::Read { path: path.to_owned(), source })?;
     let text = match std::str::from_utf8(without_byte_order_mark(&bytes)) {
         Ok(text) => text,
         Err(error) => {
-            let n_breaks = bytes[..error.valid_up_to()]
-                .iter()
-                .filter(|&&byte| byte == b'\n')
-                .count();
+            let n_breaks = bytes[..error.valid_up_to()].iter().filter(|&&byte| byte == b'\n').count();
             return Ok(Err((n_breaks + 1, "not UTF-8".to_owned())));
         }
     };

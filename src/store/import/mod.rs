@@ -59,14 +59,10 @@ impl Batch {
         let articles = lines::read_articles(dir, &mut rejections)?;
 
         if orders.is_some() && customers.is_none() {
-            return Err(ImportError::OrdersWithoutCustomers {
-                dir: dir.to_owned(),
-            });
+            return Err(ImportError::OrdersWithoutCustomers { dir: dir.to_owned() });
         }
         if customers.is_none() && products.is_none() && articles.is_empty() {
-            return Err(ImportError::NothingToImport {
-                dir: dir.to_owned(),
-            });
+            return Err(ImportError::NothingToImport { dir: dir.to_owned() });
         }
 
         let batch = Self {
@@ -81,11 +77,7 @@ impl Batch {
             check::owners(&batch.orders, &batch.customers, &mut rejections);
         }
         check::products(&batch.products, &mut rejections);
-        if rejections.is_empty() {
-            Ok(batch)
-        } else {
-            Err(ImportError::Rejected(rejections))
-        }
+        if rejections.is_empty() { Ok(batch) } else { Err(ImportError::Rejected(rejections)) }
     }
 }
 
@@ -125,11 +117,7 @@ impl fmt::Display for ImportSummary {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            added,
-            changed,
-            unchanged,
-        } = self;
+        let Self { added, changed, unchanged } = self;
         write!(f, "{added} added, {changed} changed, {unchanged} unchanged")
     }
 }
@@ -195,11 +183,7 @@ impl Rejections {
             self.n_more += 1;
             return;
         }
-        self.lines.push(BadLine {
-            file: file.to_owned(),
-            line,
-            reason,
-        });
+        self.lines.push(BadLine { file: file.to_owned(), line, reason });
     }
 }
 

@@ -1,10 +1,5 @@
 //! What an import refuses, how it says so, and that it keeps nothing then.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::fs;
 use std::path::PathBuf;
@@ -26,18 +21,13 @@ struct Export {
 
 impl Export {
     fn empty() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-        }
+        Self { dir: tempfile::tempdir().unwrap() }
     }
 
     /// Two customers with an order each, and a product.
     fn small() -> Self {
         let export = Self::empty();
-        export.write_records(
-            "customers.jsonl",
-            &[customer("c1", "a@x.y"), customer("c2", "b@x.y")],
-        );
+        export.write_records("customers.jsonl", &[customer("c1", "a@x.y"), customer("c2", "b@x.y")]);
         export.write_records("orders.jsonl", &[order("#1", "c1"), order("#2", "c2")]);
         export.write_records("products.jsonl", &[product("p1", "i1")]);
         export
@@ -102,9 +92,7 @@ fn address() -> Value {
 }
 
 fn changed(mut record: Value, pointer: &str, value: Value) -> Value {
-    *record
-        .pointer_mut(pointer)
-        .expect("the record has the field") = value;
+    *record.pointer_mut(pointer).expect("the record has the field") = value;
     record
 }
 
@@ -141,10 +129,7 @@ fn without(mut record: Value, field: &str) -> Value {
     changed(order("#1", "c1"), "/shipments/0/item_ids/0", json!("i9")),
     "a shipment holds the item i9, which the order does not"
 )]
-#[case::stranger(
-    order("#1", "c9"),
-    "the customer c9 of the order #1 is not in customers.jsonl"
-)]
+#[case::stranger(order("#1", "c9"), "the customer c9 of the order #1 is not in customers.jsonl")]
 #[case::duplicate(order(" # 2", "c1"), "the order # 2 is already on line 1")]
 #[tokio::test]
 async fn a_bad_order_is_named_with_line_and_reason(#[case] bad: Value, #[case] reason: &str) {
@@ -159,10 +144,7 @@ async fn a_bad_order_is_named_with_line_and_reason(#[case] bad: Value, #[case] r
 
 #[rstest]
 #[case::id(customer("c1", "c@x.y"), "the customer c1 is already on line 1")]
-#[case::email(
-    customer("c3", "A@X.Y"),
-    "the e-mail address A@X.Y is already on line 1"
-)]
+#[case::email(customer("c3", "A@X.Y"), "the e-mail address A@X.Y is already on line 1")]
 #[case::no_address(customer("c3", "a at x.y"), "is not an e-mail address")]
 #[case::balance(
     changed(customer("c3", "c@x.y"), "/payment_methods/0/balance", json!(-1)),
@@ -186,12 +168,7 @@ async fn a_bad_product_is_named_with_line_and_reason() {
     let negative = changed(product("p2", "i2"), "/variants/0/price", json!(-1));
     export.write_records(
         "products.jsonl",
-        &[
-            product("p1", "i1"),
-            negative,
-            product("p1", "i3"),
-            product("p4", "i1"),
-        ],
+        &[product("p1", "i1"), negative, product("p1", "i3"), product("p4", "i1")],
     );
     let rejections = export.rejections().await;
     let reasons: Vec<String> = rejections.lines.iter().map(ToString::to_string).collect();
@@ -222,15 +199,9 @@ async fn what_is_not_utf8_is_named() {
     export.write("returns.md", b"# Returns\n\n\xff");
     export.write("empty.md", b" \n");
     let rejections = export.rejections().await;
-    let places: Vec<(&str, usize)> = rejections
-        .lines
-        .iter()
-        .map(|line| (line.file.as_str(), line.line))
-        .collect();
-    assert_eq!(
-        places,
-        [("products.jsonl", 1), ("empty.md", 1), ("returns.md", 3)]
-    );
+    let places: Vec<(&str, usize)> =
+        rejections.lines.iter().map(|line| (line.file.as_str(), line.line)).collect();
+    assert_eq!(places, [("products.jsonl", 1), ("empty.md", 1), ("returns.md", 3)]);
 }
 
 #[tokio::test]
@@ -250,11 +221,7 @@ async fn many_bad_lines_are_all_counted() {
     let rejections = export.rejections().await;
     assert_eq!(rejections.lines.len(), 20);
     assert_eq!(rejections.n_more, 30);
-    assert!(
-        rejections
-            .to_string()
-            .starts_with("50 bad lines:\n  products.jsonl:1: missing")
-    );
+    assert!(rejections.to_string().starts_with("50 bad lines:\n  products.jsonl:1: missing"));
 }
 
 #[tokio::test]
@@ -263,10 +230,7 @@ async fn orders_need_customers() {
     fs::remove_file(export.path("customers.jsonl")).unwrap();
     let store = SqliteStore::in_memory().await.unwrap();
     let error = export.import_into(&store).await.unwrap_err();
-    assert!(
-        matches!(error, ImportError::OrdersWithoutCustomers { .. }),
-        "{error}"
-    );
+    assert!(matches!(error, ImportError::OrdersWithoutCustomers { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -275,13 +239,8 @@ async fn a_folder_without_any_known_file_is_refused() {
     let export = Export::empty();
     export.write("orders.csv", b"id");
     let error = export.import_into(&store).await.unwrap_err();
-    assert!(
-        matches!(error, ImportError::NothingToImport { .. }),
-        "{error}"
-    );
-    let error = import_native(&store, &export.path("missing"))
-        .await
-        .unwrap_err();
+    assert!(matches!(error, ImportError::NothingToImport { .. }), "{error}");
+    let error = import_native(&store, &export.path("missing")).await.unwrap_err();
     assert!(matches!(error, ImportError::Read { .. }), "{error}");
 }
 
@@ -295,12 +254,7 @@ async fn importing_twice_changes_nothing() {
     let counts = store.counts().await.unwrap();
     let second = export.import_into(&store).await.unwrap();
     assert_eq!(store.counts().await.unwrap(), counts);
-    for tally in [
-        second.customers,
-        second.orders,
-        second.products,
-        second.articles,
-    ] {
+    for tally in [second.customers, second.orders, second.products, second.articles] {
         assert_eq!((tally.added, tally.changed), (0, 0));
     }
     assert_eq!(second.orders.unchanged, 2);
@@ -311,10 +265,7 @@ async fn an_import_replaces_what_differs_and_keeps_the_rest() {
     let store = SqliteStore::in_memory().await.unwrap();
     Export::small().import_into(&store).await.unwrap();
     let export = Export::empty();
-    export.write_records(
-        "customers.jsonl",
-        &[customer("c1", "a@x.y"), customer("c3", "c@x.y")],
-    );
+    export.write_records("customers.jsonl", &[customer("c1", "a@x.y"), customer("c3", "c@x.y")]);
     let shipped = changed(order("#1", "c1"), "/status", json!("shipped"));
     export.write_records("orders.jsonl", &[shipped, order("#3", "c3")]);
     let summary = export.import_into(&store).await.unwrap();
@@ -326,10 +277,7 @@ async fn an_import_replaces_what_differs_and_keeps_the_rest() {
          articles: 0 added, 0 changed, 0 unchanged"
     );
     let counts = store.counts().await.unwrap();
-    assert_eq!(
-        (counts.customers, counts.orders, counts.products),
-        (3, 3, 1)
-    );
+    assert_eq!((counts.customers, counts.orders, counts.products), (3, 3, 1));
 }
 
 #[tokio::test]
@@ -347,10 +295,7 @@ async fn two_customers_can_exchange_their_addresses() {
     let store = SqliteStore::in_memory().await.unwrap();
     Export::small().import_into(&store).await.unwrap();
     let export = Export::small();
-    export.write_records(
-        "customers.jsonl",
-        &[customer("c1", "b@x.y"), customer("c2", "a@x.y")],
-    );
+    export.write_records("customers.jsonl", &[customer("c1", "b@x.y"), customer("c2", "a@x.y")]);
     let summary = export.import_into(&store).await.unwrap();
     assert_eq!(summary.customers.changed, 2);
     assert_eq!(summary.orders.unchanged, 2);
@@ -361,10 +306,7 @@ async fn the_address_of_a_customer_in_the_store_cannot_be_taken() {
     let store = SqliteStore::in_memory().await.unwrap();
     Export::small().import_into(&store).await.unwrap();
     let export = Export::empty();
-    export.write_records(
-        "customers.jsonl",
-        &[customer("c8", "h@x.y"), customer("c9", "B@x.y")],
-    );
+    export.write_records("customers.jsonl", &[customer("c8", "h@x.y"), customer("c9", "B@x.y")]);
     let error = export.import_into(&store).await.unwrap_err();
     let expected = "customers.jsonl:2: the e-mail address B@x.y already belongs to the customer c2";
     assert!(error.to_string().contains(expected), "{error}");
@@ -375,10 +317,7 @@ async fn the_address_of_a_customer_in_the_store_cannot_be_taken() {
 fn demo_lines() -> Vec<(&'static str, Vec<Vec<u8>>)> {
     let today = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    demo::generate(1, today)
-        .unwrap()
-        .write_to(dir.path())
-        .unwrap();
+    demo::generate(1, today).unwrap().write_to(dir.path()).unwrap();
     [CUSTOMERS_FILE, ORDERS_FILE, PRODUCTS_FILE]
         .into_iter()
         .map(|file| {

@@ -15,8 +15,8 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions};
 use sqlx::{Sqlite, SqlitePool, Transaction};
 
 use super::{
-    Article, Counts, Currency, Customer, Order, OrderId, OrderStore, Product, ProductId, Sender,
-    StoreError, VerifiedCustomer, name_match,
+    Article, Counts, Currency, Customer, Order, OrderId, OrderStore, Product, ProductId, Sender, StoreError,
+    VerifiedCustomer, name_match,
 };
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
@@ -38,10 +38,8 @@ impl SqliteStore {
     /// newer version.
     pub async fn open(path: &Path) -> Result<Self, StoreError> {
         if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder {
-                path: path.to_owned(),
-                source,
-            })?;
+            std::fs::create_dir_all(folder)
+                .map_err(|source| StoreError::Folder { path: path.to_owned(), source })?;
         }
         let options = SqliteConnectOptions::new()
             .filename(path)
@@ -58,13 +56,8 @@ impl SqliteStore {
     /// [`StoreError`] when SQLite refuses.
     pub async fn in_memory() -> Result<Self, StoreError> {
         // Each connection would have a database of its own, so there is one, kept for ever.
-        let pool = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None);
-        let options = SqliteConnectOptions::new()
-            .in_memory(true)
-            .foreign_keys(true);
+        let pool = SqlitePoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        let options = SqliteConnectOptions::new().in_memory(true).foreign_keys(true);
         Self::connect(Path::new(":memory:"), pool, options).await
     }
 
@@ -76,17 +69,11 @@ impl SqliteStore {
         let pool = pool
             .connect_with(options)
             .await
-            .map_err(|source| StoreError::Open {
-                path: path.to_owned(),
-                source,
-            })?;
+            .map_err(|source| StoreError::Open { path: path.to_owned(), source })?;
         MIGRATIONS
             .run(&pool)
             .await
-            .map_err(|source| StoreError::Migrate {
-                path: path.to_owned(),
-                source,
-            })?;
+            .map_err(|source| StoreError::Migrate { path: path.to_owned(), source })?;
         Ok(Self { pool })
     }
 
@@ -109,20 +96,14 @@ impl OrderStore for SqliteStore {
     async fn customer(&self, customer: &VerifiedCustomer) -> Result<Customer, StoreError> {
         read::customer(&mut *self.snapshot().await?, customer.id())
             .await?
-            .ok_or_else(|| StoreError::CustomerGone {
-                id: customer.id().clone(),
-            })
+            .ok_or_else(|| StoreError::CustomerGone { id: customer.id().clone() })
     }
 
     async fn orders(&self, customer: &VerifiedCustomer) -> Result<Vec<Order>, StoreError> {
         read::orders_of(&mut *self.snapshot().await?, customer.id()).await
     }
 
-    async fn order(
-        &self,
-        customer: &VerifiedCustomer,
-        id: &OrderId,
-    ) -> Result<Option<Order>, StoreError> {
+    async fn order(&self, customer: &VerifiedCustomer, id: &OrderId) -> Result<Option<Order>, StoreError> {
         read::order_of(&mut *self.snapshot().await?, customer.id(), id).await
     }
 

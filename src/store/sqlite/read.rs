@@ -6,19 +6,16 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, query, query_scalar};
 
 use crate::store::{
-    Address, Article, ArticleId, Counts, Currency, Customer, CustomerId, EmailAddress, Loyalty,
-    Order, OrderId, OrderItem, Payment, PaymentMethod, PaymentMethodKind, Product, ProductId,
-    Shipment, StoreError, Variant,
+    Address, Article, ArticleId, Counts, Currency, Customer, CustomerId, EmailAddress, Loyalty, Order,
+    OrderId, OrderItem, Payment, PaymentMethod, PaymentMethodKind, Product, ProductId, Shipment, StoreError,
+    Variant,
 };
 
 pub(super) async fn customer(
     db: &mut SqliteConnection,
     id: &CustomerId,
 ) -> Result<Option<Customer>, StoreError> {
-    let row = query("SELECT * FROM customers WHERE id = ?")
-        .bind(id)
-        .fetch_optional(&mut *db)
-        .await?;
+    let row = query("SELECT * FROM customers WHERE id = ?").bind(id).fetch_optional(&mut *db).await?;
     customer_from(db, row).await
 }
 
@@ -66,9 +63,7 @@ fn address(row: &SqliteRow) -> Result<Address, StoreError> {
 fn loyalty(row: &SqliteRow) -> Result<Option<Loyalty>, StoreError> {
     let tier: Option<String> = row.try_get("loyalty_tier")?;
     let points: Option<i64> = row.try_get("loyalty_points")?;
-    Ok(tier
-        .zip(points)
-        .map(|(tier, points)| Loyalty { tier, points }))
+    Ok(tier.zip(points).map(|(tier, points)| Loyalty { tier, points }))
 }
 
 async fn payment_methods(
@@ -131,10 +126,8 @@ pub(super) async fn order_of_anyone(
     db: &mut SqliteConnection,
     id: &OrderId,
 ) -> Result<Option<Order>, StoreError> {
-    let row = query("SELECT * FROM orders WHERE id = ?")
-        .bind(id.canonical())
-        .fetch_optional(&mut *db)
-        .await?;
+    let row =
+        query("SELECT * FROM orders WHERE id = ?").bind(id.canonical()).fetch_optional(&mut *db).await?;
     match row {
         Some(row) => Ok(Some(order_from(db, &row).await?)),
         None => Ok(None),
@@ -143,10 +136,8 @@ pub(super) async fn order_of_anyone(
 
 async fn order_from(db: &mut SqliteConnection, row: &SqliteRow) -> Result<Order, StoreError> {
     let display_id: String = row.try_get("display_id")?;
-    let id = OrderId::parse(&display_id).map_err(|error| StoreError::Corrupt {
-        column: "orders.display_id",
-        reason: error.to_string(),
-    })?;
+    let id = OrderId::parse(&display_id)
+        .map_err(|error| StoreError::Corrupt { column: "orders.display_id", reason: error.to_string() })?;
     Ok(Order {
         customer_id: row.try_get("customer_id")?,
         status: row.try_get("status")?,
@@ -162,10 +153,7 @@ async fn order_from(db: &mut SqliteConnection, row: &SqliteRow) -> Result<Order,
     })
 }
 
-async fn order_items(
-    db: &mut SqliteConnection,
-    order: &OrderId,
-) -> Result<Vec<OrderItem>, StoreError> {
+async fn order_items(db: &mut SqliteConnection, order: &OrderId) -> Result<Vec<OrderItem>, StoreError> {
     let rows = query("SELECT * FROM order_items WHERE order_id = ? ORDER BY position")
         .bind(order.canonical())
         .fetch_all(db)
@@ -184,10 +172,7 @@ async fn order_items(
         .collect()
 }
 
-async fn shipments(
-    db: &mut SqliteConnection,
-    order: &OrderId,
-) -> Result<Vec<Shipment>, StoreError> {
+async fn shipments(db: &mut SqliteConnection, order: &OrderId) -> Result<Vec<Shipment>, StoreError> {
     let rows = query("SELECT * FROM shipments WHERE order_id = ? ORDER BY position")
         .bind(order.canonical())
         .fetch_all(db)
@@ -221,15 +206,9 @@ async fn payments(db: &mut SqliteConnection, order: &OrderId) -> Result<Vec<Paym
 }
 
 /// Ids and names of all products, by name.
-pub(super) async fn product_names(
-    db: &mut SqliteConnection,
-) -> Result<Vec<(ProductId, String)>, StoreError> {
-    let rows = query("SELECT id, name FROM products ORDER BY name, id")
-        .fetch_all(db)
-        .await?;
-    rows.iter()
-        .map(|row| Ok((row.try_get("id")?, row.try_get("name")?)))
-        .collect()
+pub(super) async fn product_names(db: &mut SqliteConnection) -> Result<Vec<(ProductId, String)>, StoreError> {
+    let rows = query("SELECT id, name FROM products ORDER BY name, id").fetch_all(db).await?;
+    rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("name")?))).collect()
 }
 
 pub(super) async fn products_by_id(
@@ -247,10 +226,7 @@ pub(super) async fn product(
     db: &mut SqliteConnection,
     id: &ProductId,
 ) -> Result<Option<Product>, StoreError> {
-    let row = query("SELECT * FROM products WHERE id = ?")
-        .bind(id)
-        .fetch_optional(&mut *db)
-        .await?;
+    let row = query("SELECT * FROM products WHERE id = ?").bind(id).fetch_optional(&mut *db).await?;
     let Some(row) = row else { return Ok(None) };
     Ok(Some(Product {
         id: id.clone(),
@@ -260,10 +236,7 @@ pub(super) async fn product(
     }))
 }
 
-async fn variants(
-    db: &mut SqliteConnection,
-    product: &ProductId,
-) -> Result<Vec<Variant>, StoreError> {
+async fn variants(db: &mut SqliteConnection, product: &ProductId) -> Result<Vec<Variant>, StoreError> {
     let rows = query("SELECT * FROM variants WHERE product_id = ? ORDER BY position")
         .bind(product)
         .fetch_all(db)
@@ -281,9 +254,7 @@ async fn variants(
 }
 
 pub(super) async fn articles(db: &mut SqliteConnection) -> Result<Vec<Article>, StoreError> {
-    let rows = query("SELECT * FROM articles ORDER BY id")
-        .fetch_all(db)
-        .await?;
+    let rows = query("SELECT * FROM articles ORDER BY id").fetch_all(db).await?;
     rows.iter().map(article_from).collect()
 }
 
@@ -291,24 +262,15 @@ pub(super) async fn article(
     db: &mut SqliteConnection,
     id: &ArticleId,
 ) -> Result<Option<Article>, StoreError> {
-    let row = query("SELECT * FROM articles WHERE id = ?")
-        .bind(id)
-        .fetch_optional(db)
-        .await?;
+    let row = query("SELECT * FROM articles WHERE id = ?").bind(id).fetch_optional(db).await?;
     row.as_ref().map(article_from).transpose()
 }
 
 fn article_from(row: &SqliteRow) -> Result<Article, StoreError> {
-    Ok(Article {
-        id: row.try_get("id")?,
-        title: row.try_get("title")?,
-        text: row.try_get("text")?,
-    })
+    Ok(Article { id: row.try_get("id")?, title: row.try_get("title")?, text: row.try_get("text")? })
 }
 
-pub(super) async fn most_used_currency(
-    db: &mut SqliteConnection,
-) -> Result<Option<Currency>, StoreError> {
+pub(super) async fn most_used_currency(db: &mut SqliteConnection) -> Result<Option<Currency>, StoreError> {
     let currency = query_scalar(
         "SELECT currency FROM orders GROUP BY currency ORDER BY count(*) DESC, currency LIMIT 1",
     )
@@ -344,18 +306,12 @@ fn json<T: DeserializeOwned>(
     full_name: &'static str,
 ) -> Result<T, StoreError> {
     let text: &str = row.try_get(column)?;
-    serde_json::from_str(text).map_err(|error| StoreError::Corrupt {
-        column: full_name,
-        reason: error.to_string(),
-    })
+    serde_json::from_str(text)
+        .map_err(|error| StoreError::Corrupt { column: full_name, reason: error.to_string() })
 }
 
 /// A column that holds Unix seconds; `full_name` is for the error.
-fn time(
-    row: &SqliteRow,
-    column: &str,
-    full_name: &'static str,
-) -> Result<Option<DateTime<Utc>>, StoreError> {
+fn time(row: &SqliteRow, column: &str, full_name: &'static str) -> Result<Option<DateTime<Utc>>, StoreError> {
     let Some(seconds) = row.try_get::<Option<i64>, _>(column)? else {
         return Ok(None);
     };

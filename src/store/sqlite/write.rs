@@ -7,12 +7,10 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection, query, query_scalar};
 
 use super::{SqliteStore, read};
-use crate::store::import::{
-    Batch, CUSTOMERS_FILE, ImportError, ImportSummary, Located, Rejections, Tally,
-};
+use crate::store::import::{Batch, CUSTOMERS_FILE, ImportError, ImportSummary, Located, Rejections, Tally};
 use crate::store::{
-    Address, Article, Customer, CustomerId, Order, OrderItem, Payment, PaymentMethod, Product,
-    Shipment, StoreError, Variant,
+    Address, Article, Customer, CustomerId, Order, OrderItem, Payment, PaymentMethod, Product, Shipment,
+    StoreError, Variant,
 };
 
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
@@ -44,16 +42,9 @@ impl Change {
 
 impl SqliteStore {
     /// Adds the batch's records to the store and replaces those that differ. All of it or nothing.
-    pub(in crate::store) async fn merge(
-        &self,
-        batch: &Batch,
-    ) -> Result<ImportSummary, ImportError> {
+    pub(in crate::store) async fn merge(&self, batch: &Batch) -> Result<ImportSummary, ImportError> {
         // Takes the write lock at once: a reader that becomes a writer could not wait for it.
-        let mut transaction = self
-            .pool
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(StoreError::from)?;
+        let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from)?;
         let taken = addresses_of_others(&mut transaction, &batch.customers).await?;
         if !taken.is_empty() {
             return Err(ImportError::Rejected(taken));
@@ -65,10 +56,8 @@ impl SqliteStore {
 }
 
 async fn merge_all(db: &mut SqliteConnection, batch: &Batch) -> Result<ImportSummary, StoreError> {
-    let mut summary = ImportSummary {
-        customers: merge_customers(db, &batch.customers).await?,
-        ..ImportSummary::default()
-    };
+    let mut summary =
+        ImportSummary { customers: merge_customers(db, &batch.customers).await?, ..ImportSummary::default() };
     for order in &batch.orders {
         let change = merge_order(db, &order.record).await?;
         change.count(&mut summary.orders);
@@ -92,11 +81,10 @@ async fn addresses_of_others(
     let rewritten: HashSet<&CustomerId> = customers.iter().map(|line| &line.record.id).collect();
     let mut rejections = Rejections::default();
     for Located { line, record } in customers {
-        let owner: Option<CustomerId> =
-            query_scalar("SELECT id FROM customers WHERE email_key = ?")
-                .bind(record.email.key())
-                .fetch_optional(&mut *db)
-                .await?;
+        let owner: Option<CustomerId> = query_scalar("SELECT id FROM customers WHERE email_key = ?")
+            .bind(record.email.key())
+            .fetch_optional(&mut *db)
+            .await?;
         if let Some(owner) = owner.filter(|owner| !rewritten.contains(owner)) {
             rejections.add(
                 CUSTOMERS_FILE,
@@ -126,10 +114,7 @@ async fn merge_customers(
         change.count(&mut tally);
     }
     for customer in &written {
-        query("DELETE FROM customers WHERE id = ?")
-            .bind(&customer.id)
-            .execute(&mut *db)
-            .await?;
+        query("DELETE FROM customers WHERE id = ?").bind(&customer.id).execute(&mut *db).await?;
     }
     for customer in written {
         insert_customer(db, customer).await?;
@@ -152,9 +137,7 @@ async fn insert_customer(db: &mut SqliteConnection, customer: &Customer) -> Resu
     .bind(customer.loyalty.as_ref().map(|loyalty| &loyalty.tier))
     .bind(customer.loyalty.as_ref().map(|loyalty| loyalty.points))
     .bind(json(&customer.tags)?);
-    bind_address(insert, &customer.address)
-        .execute(&mut *db)
-        .await?;
+    bind_address(insert, &customer.address).execute(&mut *db).await?;
     for (position, method) in (0_i64..).zip(&customer.payment_methods) {
         insert_payment_method(db, &customer.id, position, method).await?;
     }
@@ -186,9 +169,7 @@ async fn insert_payment_method(
 async fn merge_order(db: &mut SqliteConnection, order: &Order) -> Result<Change, StoreError> {
     let old = read::order_of_anyone(db, &order.id).await?;
     // Ids compare by their canonical form; a new spelling is to be shown, so it is a change.
-    let respelled = old
-        .as_ref()
-        .is_some_and(|old| old.id.as_str() != order.id.as_str());
+    let respelled = old.as_ref().is_some_and(|old| old.id.as_str() != order.id.as_str());
     let change = match Change::between(old.as_ref(), order) {
         Change::Unchanged if respelled => Change::Changed,
         change => change,
@@ -217,10 +198,7 @@ async fn delete_parts_of(db: &mut SqliteConnection, order: &Order) -> Result<(),
         "DELETE FROM shipments WHERE order_id = ?",
         "DELETE FROM payments WHERE order_id = ?",
     ] {
-        query(delete)
-            .bind(order.id.canonical())
-            .execute(&mut *db)
-            .await?;
+        query(delete).bind(order.id.canonical()).execute(&mut *db).await?;
     }
     Ok(())
 }
@@ -247,9 +225,7 @@ async fn upsert_order(db: &mut SqliteConnection, order: &Order) -> Result<(), St
     .bind(order.placed_at.map(|time| time.timestamp()))
     .bind(order.delivered_at.map(|time| time.timestamp()))
     .bind(order.cancelled_at.map(|time| time.timestamp()));
-    bind_address(upsert, &order.shipping_address)
-        .execute(db)
-        .await?;
+    bind_address(upsert, &order.shipping_address).execute(db).await?;
     Ok(())
 }
 
@@ -323,10 +299,7 @@ async fn merge_product(db: &mut SqliteConnection, product: &Product) -> Result<C
     if matches!(change, Change::Unchanged) {
         return Ok(change);
     }
-    query("DELETE FROM products WHERE id = ?")
-        .bind(&product.id)
-        .execute(&mut *db)
-        .await?;
+    query("DELETE FROM products WHERE id = ?").bind(&product.id).execute(&mut *db).await?;
     query("INSERT INTO products (id, name, description) VALUES (?, ?, ?)")
         .bind(&product.id)
         .bind(&product.name)
@@ -386,6 +359,5 @@ fn bind_address<'q>(query: Query<'q>, address: &Address) -> Query<'q> {
 }
 
 fn json<T: Serialize>(list: &T) -> Result<String, StoreError> {
-    serde_json::to_string(list)
-        .map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))
+    serde_json::to_string(list).map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))
 }

@@ -5,7 +5,7 @@ use serde_json::json;
 use tier0::{
     engine::FinishReason,
     model::chat::{Message, Role},
-    support::types::Channel,
+    support::Channel,
 };
 
 use super::{App, chat_with, json_of};

@@ -6,7 +6,7 @@ use axum::{
 };
 use rstest::rstest;
 use serde_json::{Value, json};
-use tier0::{config::Server, engine::EngineError, support::types::SupportError};
+use tier0::{config::Server, engine::EngineError, support::SupportError};
 
 use super::{App, chat_with, error, json_request};
 use crate::fakes::{ScriptedModel, ScriptedSupport, Step};

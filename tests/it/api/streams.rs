@@ -8,7 +8,7 @@ use tier0::{
     api::serve,
     config::Server,
     engine::{EngineError, FinishReason},
-    support::types::SupportError,
+    support::SupportError,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
