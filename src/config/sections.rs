@@ -112,9 +112,6 @@ pub struct Model {
     /// Most tokens of prompt and reply together; a model made for fewer keeps its own limit.
     #[garde(range(min = 256))]
     pub context_length: usize,
-    /// Threads that compute; 0 is one for each core.
-    #[garde(skip)]
-    pub threads: usize,
 }
 
 impl Default for Model {
@@ -123,7 +120,6 @@ impl Default for Model {
             id_or_path: "qwen2.5-coder-1.5b-instruct".to_owned(),
             device: Device::Auto,
             context_length: 8192,
-            threads: 0,
         }
     }
 }
@@ -210,6 +206,9 @@ pub struct Store {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct Support {
+    /// The store's name, with which replies are signed; empty signs as "Customer support".
+    #[garde(skip)]
+    pub store_name: String,
     /// Most tokens of a reply.
     #[garde(range(min = 16))]
     pub max_reply_tokens: usize,
@@ -219,11 +218,20 @@ pub struct Support {
     /// A ticket whose intent is less certain than this goes to a person.
     #[garde(range(min = 0.0, max = 1.0))]
     pub min_intent_confidence: f32,
+    /// A passage less similar to the question than this does not answer it.
+    #[garde(range(min = -1.0, max = 1.0))]
+    pub min_similarity: f32,
 }
 
 impl Default for Support {
     fn default() -> Self {
-        Self { max_reply_tokens: 400, passages: 3, min_intent_confidence: 0.5 }
+        Self {
+            store_name: String::new(),
+            max_reply_tokens: 300,
+            passages: 3,
+            min_intent_confidence: 0.5,
+            min_similarity: 0.45,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ mod norm;
 mod rope;
 
 pub use attention::{AttentionSpec, Span, paged_attention, write_slots};
-pub use device::{DeviceChoice, DeviceError};
+pub use device::{DeviceError, open_device};
 pub use linear::{Embedding, Linear};
 pub use norm::RmsNorm;
 pub use rope::{Pairing, Rope, RopeRows, RopeSpec};

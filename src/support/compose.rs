@@ -40,7 +40,7 @@ const MAX_COURTESY_CHARS: usize = 40;
 pub(super) struct Composer {
     pub(super) llm: Arc<dyn Generate>,
     pub(super) prompts: Arc<Prompts>,
-    pub(super) store_name: String,
+    pub(super) store_name: Option<String>,
     pub(super) max_reply_tokens: usize,
 }
 
@@ -60,8 +60,8 @@ impl Composer {
     pub(super) async fn draft(&self, message: &str, points: &[Point]) -> Result<Draft, SupportError> {
         let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
         let points: Vec<String> = points.iter().map(|p| p.text.clone()).collect();
-        let system =
-            self.prompts.render(Prompt::ComposeSystem, context! { store => self.store_name.as_str() })?;
+        let store = self.store_name.as_deref().unwrap_or("an online shop").to_owned();
+        let system = self.prompts.render(Prompt::ComposeSystem, context! { store })?;
         let user = self.prompts.render(Prompt::ComposeUser, context! { message, points })?;
         let messages = [Message::new(Role::System, system), Message::new(Role::User, user)];
         let request = Request {
@@ -83,12 +83,19 @@ impl Composer {
 }
 
 /// The reply around a body: e-mails are greeted and signed, chat messages are not.
-pub(super) fn dress(body: &str, channel: Channel, first_name: Option<&str>, store_name: &str) -> String {
+pub(super) fn dress(
+    body: &str,
+    channel: Channel,
+    first_name: Option<&str>,
+    store_name: Option<&str>,
+) -> String {
     match channel {
         Channel::Chat => body.to_owned(),
         Channel::Email => {
             let greeting = first_name.map_or_else(|| "Hello,".to_owned(), |name| format!("Hello {name},"));
-            format!("{greeting}\n\n{body}\n\nKind regards\n{store_name} support")
+            let signature =
+                store_name.map_or_else(|| "Customer support".to_owned(), |name| format!("{name} support"));
+            format!("{greeting}\n\n{body}\n\nKind regards\n{signature}")
         }
     }
 }
@@ -139,8 +146,8 @@ mod tests {
 
     #[test]
     fn an_email_has_a_greeting_and_a_closing() {
-        let reply = dress("It is pending.", Channel::Email, Some("Maya"), "Larkmoor");
+        let reply = dress("It is pending.", Channel::Email, Some("Maya"), Some("Larkmoor"));
         assert_eq!(reply, "Hello Maya,\n\nIt is pending.\n\nKind regards\nLarkmoor support");
-        assert_eq!(dress("It is pending.", Channel::Chat, Some("Maya"), "Larkmoor"), "It is pending.");
+        assert_eq!(dress("It is pending.", Channel::Chat, Some("Maya"), Some("Larkmoor")), "It is pending.");
     }
 }

@@ -49,8 +49,8 @@ pub struct Parts {
 /// What can be set about the pipeline.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The name under which replies are signed.
-    pub store_name: String,
+    /// The store's name, if replies are to bear it.
+    pub store_name: Option<String>,
     /// Most tokens of a draft.
     pub max_reply_tokens: usize,
     /// Passages looked at for a question.
@@ -281,8 +281,7 @@ impl Support {
     }
 
     async fn faults(&self, case: &mut Case<'_>, body: &str, points: &[Point]) -> Vec<String> {
-        let names =
-            case.first_name().map(str::to_owned).into_iter().chain([self.settings.store_name.clone()]);
+        let names = case.first_name().map(str::to_owned).into_iter().chain(self.settings.store_name.clone());
         let evidence = Evidence { points, names: names.collect() };
         let faults = case.clock.time("verify", async { verify::check(body, &evidence) }).await;
         faults.iter().map(ToString::to_string).collect()
@@ -290,7 +289,7 @@ impl Support {
 
     fn send(&self, case: Case<'_>, reply: Reply) -> Answer {
         let channel = case.ticket.channel;
-        let content = dress(&reply.body, channel, case.first_name(), &self.settings.store_name);
+        let content = dress(&reply.body, channel, case.first_name(), self.settings.store_name.as_deref());
         let report = Report {
             decision: Decision::Reply,
             outcome: reply.outcome,
@@ -308,7 +307,8 @@ impl Support {
 
     fn escalate(&self, case: Case<'_>, hand_off: HandOff) -> Result<Answer, SupportError> {
         let body = self.prompts.render(Prompt::Escalate, context! {})?;
-        let content = dress(&body, case.ticket.channel, case.first_name(), &self.settings.store_name);
+        let content =
+            dress(&body, case.ticket.channel, case.first_name(), self.settings.store_name.as_deref());
         let summary = case.summary();
         let report = Report {
             decision: Decision::Escalate,

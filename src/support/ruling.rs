@@ -16,11 +16,11 @@ const MAX_PRODUCTS: usize = 2;
 
 /// One thing that the reply has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Point {
+pub(super) struct Point {
     /// A whole sentence; it may stand in the reply as it is.
-    pub text: String,
+    pub(super) text: String,
     /// Words of it that the reply must contain unchanged.
-    pub must: Vec<String>,
+    pub(super) must: Vec<String>,
 }
 
 impl Point {

@@ -17,7 +17,7 @@ use tier0::{
     },
     support::{
         Answer, AnswerTicket, Citation, Decision, Handoff, IntentScore, Outcome, Report, SupportError,
-        Ticket, WrittenBy,
+        Ticket, Trace, WrittenBy,
     },
 };
 use tokio::sync::mpsc;
@@ -209,6 +209,7 @@ pub(crate) fn denial() -> Answer {
             timings_ms: BTreeMap::from([("triage".to_owned(), 4), ("compose".to_owned(), 2100)]),
         },
         usage: USAGE,
+        trace: Trace::default(),
     }
 }
 
@@ -229,5 +230,6 @@ pub(crate) fn escalation() -> Answer {
             ..denial.report
         },
         usage: Usage::default(),
+        trace: Trace::default(),
     }
 }

@@ -12,7 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("hub", &[]),
     ("store", &[]),
-    ("ops", &[]),
+    ("ops", &["config"]),
     ("telemetry", &["config"]),
     ("model", &["ops"]),
     ("embed", &["ops"]),
