@@ -52,7 +52,7 @@ impl<'a> Assembly<'a> {
                 Ok(())
             })?;
             let found = part_hasher.finish();
-            if n_bytes < part.size_bytes || part.sha256.is_some_and(|expected| expected != found) {
+            if n_bytes < part.size_bytes || part.sha256 != found {
                 break;
             }
             self.advance(part, whole_hasher);
@@ -112,8 +112,8 @@ impl<'a> Assembly<'a> {
             });
         }
         let found = part_hasher.finish();
-        if let Some(expected) = part.sha256.filter(|expected| *expected != found) {
-            return Err(SourceError::WrongHash { what: what(), expected, found });
+        if part.sha256 != found {
+            return Err(SourceError::WrongHash { what: what(), expected: part.sha256, found });
         }
         self.advance(part, whole_hasher);
         Ok(())

@@ -147,7 +147,7 @@ pub enum SourceError {
         path: String,
     },
     /// A part or file is not of the right size.
-    #[error("{what} has {found_bytes} bytes instead of {expected_bytes}; it was removed")]
+    #[error("{what} has {found_bytes} bytes instead of {expected_bytes}")]
     WrongSize {
         /// The file or part.
         what: String,
@@ -157,7 +157,7 @@ pub enum SourceError {
         found_bytes: u64,
     },
     /// A part or file is not the expected one.
-    #[error("{what} has the SHA-256 {found} instead of {expected}; it was removed")]
+    #[error("{what} has the SHA-256 {found} instead of {expected} and was removed")]
     WrongHash {
         /// The file or part.
         what: String,

@@ -117,8 +117,8 @@ pub struct Part {
     pub path: String,
     /// Its size.
     pub size_bytes: u64,
-    /// Its hash, for files of several parts: a bad part is then found before the next is fetched.
-    pub sha256: Option<Sha256>,
+    /// Its hash: a bad part is found before the next is fetched.
+    pub sha256: Sha256,
 }
 
 /// A manifest that cannot be used.
@@ -229,8 +229,8 @@ mod tests {
         [[sources]]
         type = "pip"
         parts = [
-            { file = "m.gguf", package = "a", version = "1", path = "a/1", size_bytes = 2 },
-            { file = "m.gguf", package = "b", version = "1", path = "b/2", size_bytes = 3 },
+            { file = "m.gguf", package = "a", version = "1", path = "a/1", size_bytes = 2, sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
+            { file = "m.gguf", package = "b", version = "1", path = "b/2", size_bytes = 3, sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" },
         ]
     "#;
 

