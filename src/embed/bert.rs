@@ -278,7 +278,10 @@ mod tests {
         assert_eq!(model.dim(), 384);
         for (vector, published) in vectors[1..].iter().zip([0.695, 0.943, 0.257]) {
             let similarity: f32 = vectors[0].iter().zip(vector).map(|(x, y)| x * y).sum();
-            assert!((similarity - published).abs() < 2e-3, "{similarity}, not {published}");
+            assert!(
+                (similarity - published).abs() < 2e-3,
+                "{similarity}, not {published}"
+            );
         }
     }
 }
