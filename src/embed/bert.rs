@@ -35,20 +35,12 @@ impl MiniLm {
         let config = read_config(&dir.join("config.json"))?;
         let tokenizer = read_tokenizer(&dir.join("tokenizer.json"), &config)?;
         let model = read_model(&dir.join("model.safetensors"), &config, device)?;
-        Ok(Self {
-            model,
-            tokenizer,
-            dim: config.hidden_size,
-        })
+        Ok(Self { model, tokenizer, dim: config.hidden_size })
     }
 
     fn embed_one(&self, text: &str) -> Result<Vec<f32>, EmbedError> {
-        let encoding = self
-            .tokenizer
-            .encode(text, true)
-            .map_err(|e| EmbedError::Run(e.to_string()))?;
-        self.pooled(encoding.get_ids())
-            .map_err(|e| EmbedError::Run(e.to_string()))
+        let encoding = self.tokenizer.encode(text, true).map_err(|e| EmbedError::Run(e.to_string()))?;
+        self.pooled(encoding.get_ids()).map_err(|e| EmbedError::Run(e.to_string()))
     }
 
     /// `[n_tokens]` ids to one unit vector `[dim]`. The text stands alone, so every position
@@ -89,10 +81,7 @@ fn read_tokenizer(path: &Path, config: &Config) -> Result<Tokenizer, EmbedError>
         ..TruncationParams::default()
     };
     // The published file pads every text to a fixed length; alone, a text needs no padding.
-    tokenizer
-        .with_padding(None)
-        .with_truncation(Some(truncation))
-        .map_err(|e| load_error(path, &e))?;
+    tokenizer.with_padding(None).with_truncation(Some(truncation)).map_err(|e| load_error(path, &e))?;
     // A customer who types "[SEP]" has typed five characters, not ended the sentence.
     tokenizer.set_encode_special_tokens(true);
     Ok(tokenizer)
@@ -106,20 +95,12 @@ fn read_model(path: &Path, config: &Config, device: &Device) -> Result<BertModel
 }
 
 fn load_error(path: &Path, reason: &impl ToString) -> EmbedError {
-    EmbedError::Load {
-        path: path.to_owned(),
-        reason: reason.to_string(),
-    }
+    EmbedError::Load { path: path.to_owned(), reason: reason.to_string() }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        reason = "tests fail by panicking"
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
     use std::collections::HashMap;
 
@@ -128,10 +109,8 @@ mod tests {
     use super::*;
     use crate::embed::testing;
 
-    const WORDS: [&str; 12] = [
-        "[PAD]", "[UNK]", "[CLS]", "[SEP]", "where", "is", "my", "order", "the", "parcel", "late",
-        "again",
-    ];
+    const WORDS: [&str; 12] =
+        ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "where", "is", "my", "order", "the", "parcel", "late", "again"];
 
     /// A two-layer BERT with random weights, in the files that [`MiniLm::load`] reads.
     fn tiny_model() -> tempfile::TempDir {
@@ -144,18 +123,12 @@ mod tests {
             "model_type": "bert",
         });
         std::fs::write(dir.path().join("config.json"), config.to_string()).unwrap();
-        std::fs::write(
-            dir.path().join("tokenizer.json"),
-            tiny_tokenizer().to_string(),
-        )
-        .unwrap();
+        std::fs::write(dir.path().join("tokenizer.json"), tiny_tokenizer().to_string()).unwrap();
 
         let variables = VarMap::new();
         let builder = VarBuilder::from_varmap(&variables, DType::F32, &Device::Cpu);
         BertModel::load(builder, &serde_json::from_value(config).unwrap()).unwrap();
-        variables
-            .save(dir.path().join("model.safetensors"))
-            .unwrap();
+        variables.save(dir.path().join("model.safetensors")).unwrap();
         dir
     }
 
@@ -195,9 +168,7 @@ mod tests {
     #[test]
     fn vectors_have_the_model_s_width_and_norm_one() {
         let model = load(&tiny_model());
-        let vectors = model
-            .embed(&["where is my order", "", "late again"])
-            .unwrap();
+        let vectors = model.embed(&["where is my order", "", "late again"]).unwrap();
         assert_eq!(vectors.len(), 3);
         for vector in vectors {
             assert_eq!(vector.len(), model.dim());
@@ -209,19 +180,10 @@ mod tests {
     #[test]
     fn a_text_has_the_same_bits_alone_and_in_any_batch() {
         let model = load(&tiny_model());
-        let texts = [
-            "where is my order",
-            "late",
-            "the parcel is late again and again",
-            "where is my parcel",
-        ];
+        let texts = ["where is my order", "late", "the parcel is late again and again", "where is my parcel"];
         let together = model.embed(&texts).unwrap();
         for (text, vector) in texts.iter().zip(&together) {
-            assert_eq!(
-                &model.embed(&[text]).unwrap()[0],
-                vector,
-                "{text:?} depends on its batch"
-            );
+            assert_eq!(&model.embed(&[text]).unwrap()[0], vector, "{text:?} depends on its batch");
         }
     }
 
@@ -246,9 +208,7 @@ mod tests {
     fn a_missing_file_is_named() {
         let dir = tiny_model();
         std::fs::remove_file(dir.path().join("tokenizer.json")).unwrap();
-        let error = MiniLm::load(dir.path(), &Device::Cpu)
-            .err()
-            .expect("must fail");
+        let error = MiniLm::load(dir.path(), &Device::Cpu).err().expect("must fail");
         assert!(error.to_string().contains("tokenizer.json"), "{error}");
     }
 
@@ -256,9 +216,7 @@ mod tests {
     fn a_weights_file_that_is_none_is_named() {
         let dir = tiny_model();
         std::fs::write(dir.path().join("model.safetensors"), "not weights").unwrap();
-        let error = MiniLm::load(dir.path(), &Device::Cpu)
-            .err()
-            .expect("must fail");
+        let error = MiniLm::load(dir.path(), &Device::Cpu).err().expect("must fail");
         assert!(error.to_string().contains("model.safetensors"), "{error}");
     }
 
@@ -278,10 +236,7 @@ mod tests {
         assert_eq!(model.dim(), 384);
         for (vector, published) in vectors[1..].iter().zip([0.695, 0.943, 0.257]) {
             let similarity: f32 = vectors[0].iter().zip(vector).map(|(x, y)| x * y).sum();
-            assert!(
-                (similarity - published).abs() < 2e-3,
-                "{similarity}, not {published}"
-            );
+            assert!((similarity - published).abs() < 2e-3, "{similarity}, not {published}");
         }
     }
 }

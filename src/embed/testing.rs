@@ -25,10 +25,7 @@ impl Embed for HashEmbed {
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
-        Ok(texts
-            .iter()
-            .map(|text| hashed_words(text, self.dim))
-            .collect())
+        Ok(texts.iter().map(|text| hashed_words(text, self.dim)).collect())
     }
 }
 
@@ -36,11 +33,7 @@ fn hashed_words(text: &str, dim: usize) -> Vec<f32> {
     let mut vector = vec![0.0; dim];
     // A constant first component keeps the vector of an empty text from being zero.
     vector[0] = 0.1;
-    for word in text
-        .to_lowercase()
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|w| !w.is_empty())
-    {
+    for word in text.to_lowercase().split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()) {
         let digest = Sha256::digest(word.as_bytes());
         let slot = usize::from(u16::from_le_bytes([digest[0], digest[1]])) % dim;
         vector[slot] += if digest[2] % 2 == 0 { 1.0 } else { -1.0 };
@@ -68,10 +61,8 @@ pub(crate) fn real_model() -> Option<Arc<MiniLm>> {
 }
 
 fn models_dir() -> Option<PathBuf> {
-    std::env::var_os("TIER0_MODELS")
-        .map(PathBuf::from)
-        .or_else(|| {
-            let dirs = directories::ProjectDirs::from("", "", "tier0")?;
-            Some(dirs.data_dir().join("models"))
-        })
+    std::env::var_os("TIER0_MODELS").map(PathBuf::from).or_else(|| {
+        let dirs = directories::ProjectDirs::from("", "", "tier0")?;
+        Some(dirs.data_dir().join("models"))
+    })
 }

@@ -3,12 +3,20 @@
 //! Place in the path: `api` and `support` submit a [`Request`] and read [`Event`]s; the engine
 //! queues it, runs the model's forward passes and samples. Dropping the stream cancels.
 
+mod handle;
+mod sampler;
+mod text;
+mod worker;
+
 use std::pin::Pin;
 
 use futures::Stream;
 use serde::Serialize;
 
 use crate::model::{TokenId, chat::Message};
+
+pub use handle::{Engine, LoadSpec};
+pub use sampler::Sampler;
 
 /// What a model needs to be named and sized by its callers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,12 +42,7 @@ pub struct Sampling {
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self {
-            temperature: 0.0,
-            top_p: 1.0,
-            top_k: 0,
-            seed: 0,
-        }
+        Self { temperature: 0.0, top_p: 1.0, top_k: 0, seed: 0 }
     }
 }
 
@@ -106,9 +109,7 @@ pub type EventStream = Pin<Box<dyn Stream<Item = Result<Event, EngineError>> + S
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The prompt alone fills the context.
-    #[error(
-        "the prompt has {prompt_tokens} tokens, but the model's context holds {context_length}"
-    )]
+    #[error("the prompt has {prompt_tokens} tokens, but the model's context holds {context_length}")]
     PromptTooLong {
         /// Tokens of the prompt.
         prompt_tokens: usize,

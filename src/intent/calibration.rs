@@ -65,10 +65,7 @@ pub(super) fn expected_calibration_error(outcomes: &[(f32, bool)]) -> f64 {
         bins[bin].1 += f64::from(u8::from(is_right));
     }
     // |Σ confidence − Σ right| of a bin is already its size times the distance of its means.
-    let total: f64 = bins
-        .iter()
-        .map(|(confidence, right): &(f64, f64)| (confidence - right).abs())
-        .sum();
+    let total: f64 = bins.iter().map(|(confidence, right): &(f64, f64)| (confidence - right).abs()).sum();
     total / outcomes.len().max(1) as f64
 }
 
@@ -78,10 +75,7 @@ mod tests {
 
     /// Two labels; the first is true in three of four cases, whatever its logit says.
     fn three_of_four(logit: f32) -> (Vec<Vec<f32>>, Vec<usize>) {
-        (
-            vec![vec![logit, 0.0]; 400],
-            (0..400).map(|i| usize::from(i % 4 == 0)).collect(),
-        )
+        (vec![vec![logit, 0.0]; 400], (0..400).map(|i| usize::from(i % 4 == 0)).collect())
     }
 
     #[test]
@@ -90,10 +84,7 @@ mod tests {
         for logit in [0.5, 1.0, 8.0] {
             let (logits, truths) = three_of_four(logit);
             let confidence = softmax(&logits[0], fit_temperature(&logits, &truths))[0];
-            assert!(
-                (confidence - 0.75).abs() < 0.01,
-                "logit {logit}: {confidence}"
-            );
+            assert!((confidence - 0.75).abs() < 0.01, "logit {logit}: {confidence}");
         }
     }
 

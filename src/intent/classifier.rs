@@ -73,10 +73,8 @@ impl IntentHead {
     /// # Errors
     /// [`IntentError::File`] when the file cannot be read, [`IntentError::Head`] when it is none.
     pub fn load(path: &Path) -> Result<Self, IntentError> {
-        let bytes = std::fs::read(path).map_err(|source| IntentError::File {
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes =
+            std::fs::read(path).map_err(|source| IntentError::File { path: path.to_owned(), source })?;
         Self::from_bytes(&bytes)
     }
 
@@ -85,10 +83,8 @@ impl IntentHead {
     /// # Errors
     /// [`IntentError::File`] when the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), IntentError> {
-        std::fs::write(path, self.to_bytes()?).map_err(|source| IntentError::File {
-            path: path.to_owned(),
-            source,
-        })
+        std::fs::write(path, self.to_bytes()?)
+            .map_err(|source| IntentError::File { path: path.to_owned(), source })
     }
 
     /// The labels that it knows, in the order of its weights.
@@ -119,10 +115,7 @@ impl IntentHead {
             .labels
             .iter()
             .zip(confidences)
-            .map(|(label, confidence)| Score {
-                label: label.clone(),
-                confidence,
-            })
+            .map(|(label, confidence)| Score { label: label.clone(), confidence })
             .collect();
         scores.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
         scores
@@ -150,13 +143,9 @@ impl IntentHead {
         let tensors = [
             (
                 "bias",
-                TensorView::new(Dtype::F32, vec![self.labels.len()], &bias)
-                    .map_err(|e| head_error(&e))?,
+                TensorView::new(Dtype::F32, vec![self.labels.len()], &bias).map_err(|e| head_error(&e))?,
             ),
-            (
-                "weights",
-                TensorView::new(Dtype::F32, weights_shape, &weights).map_err(|e| head_error(&e))?,
-            ),
+            ("weights", TensorView::new(Dtype::F32, weights_shape, &weights).map_err(|e| head_error(&e))?),
         ];
         let metadata = HashMap::from([(METADATA_KEY.to_owned(), metadata)]);
         safetensors::serialize(tensors, Some(metadata)).map_err(|e| head_error(&e))
@@ -198,10 +187,7 @@ impl IntentHead {
             )));
         }
         if !(self.temperature.is_finite() && self.temperature > 0.0) {
-            return Err(head_error(&format!(
-                "its temperature is {}",
-                self.temperature
-            )));
+            return Err(head_error(&format!("its temperature is {}", self.temperature)));
         }
         Ok(())
     }
@@ -214,22 +200,14 @@ fn to_le_bytes(values: &[f32]) -> Vec<u8> {
 fn read_f32(tensors: &SafeTensors<'_>, name: &str) -> Result<Vec<f32>, IntentError> {
     let tensor = tensors.tensor(name).map_err(|e| head_error(&e))?;
     if tensor.dtype() != Dtype::F32 {
-        return Err(head_error(&format!(
-            "{name} is {:?}, not F32",
-            tensor.dtype()
-        )));
+        return Err(head_error(&format!("{name} is {:?}, not F32", tensor.dtype())));
     }
     let (values, _) = tensor.data().as_chunks::<4>();
-    Ok(values
-        .iter()
-        .map(|bytes| f32::from_le_bytes(*bytes))
-        .collect())
+    Ok(values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
 fn head_error(reason: &impl ToString) -> IntentError {
-    IntentError::Head {
-        reason: reason.to_string(),
-    }
+    IntentError::Head { reason: reason.to_string() }
 }
 
 /// An embedding model and a head that fits it.
@@ -246,15 +224,9 @@ impl Classifier {
     /// [`IntentError::Dimension`] when the head was trained on vectors of another length.
     pub fn new(embed: Arc<dyn Embed>, head: IntentHead) -> Result<Self, IntentError> {
         if head.dim() != embed.dim() {
-            return Err(IntentError::Dimension {
-                head_dim: head.dim(),
-                embed_dim: embed.dim(),
-            });
+            return Err(IntentError::Dimension { head_dim: head.dim(), embed_dim: embed.dim() });
         }
-        Ok(Self {
-            embed,
-            head: Arc::new(head),
-        })
+        Ok(Self { embed, head: Arc::new(head) })
     }
 
     /// The head in use.
@@ -283,10 +255,7 @@ impl Classifier {
 }
 
 /// Masks and embeds: the one way from a customer's words to what heads are trained on and read.
-pub(super) fn embed_masked(
-    embed: &dyn Embed,
-    texts: &[&str],
-) -> Result<Vec<Vec<f32>>, IntentError> {
+pub(super) fn embed_masked(embed: &dyn Embed, texts: &[&str]) -> Result<Vec<Vec<f32>>, IntentError> {
     let masked: Vec<String> = texts.iter().map(|text| mask(text)).collect();
     let masked: Vec<&str> = masked.iter().map(String::as_str).collect();
     Ok(embed.embed(&masked)?)
@@ -294,12 +263,7 @@ pub(super) fn embed_masked(
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        reason = "tests fail by panicking"
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
     use super::*;
     use crate::embed::testing::HashEmbed;
@@ -310,12 +274,7 @@ mod tests {
             weights: vec![4.0, 0.0, 0.0, 4.0, -1.0, -1.0],
             bias: vec![0.0, 0.0, 0.5],
             temperature: 0.8,
-            facts: TrainingFacts {
-                n_examples: 9,
-                n_folds: 3,
-                accuracy: 0.9,
-                l2: 1e-3,
-            },
+            facts: TrainingFacts { n_examples: 9, n_folds: 3, accuracy: 0.9, l2: 1e-3 },
         }
     }
 
@@ -332,11 +291,7 @@ mod tests {
     #[test]
     fn a_higher_temperature_is_less_sure_of_the_same() {
         let sharp = head().classify(&[1.0, 0.0]);
-        let soft = IntentHead {
-            temperature: 3.0,
-            ..head()
-        }
-        .classify(&[1.0, 0.0]);
+        let soft = IntentHead { temperature: 3.0, ..head() }.classify(&[1.0, 0.0]);
         assert_eq!(sharp[0].label, soft[0].label);
         assert!(sharp[0].confidence > soft[0].confidence);
     }
@@ -349,25 +304,15 @@ mod tests {
         let loaded = IntentHead::load(&first).unwrap();
         assert_eq!(loaded, head());
         loaded.save(&second).unwrap();
-        assert_eq!(
-            std::fs::read(first).unwrap(),
-            std::fs::read(second).unwrap()
-        );
+        assert_eq!(std::fs::read(first).unwrap(), std::fs::read(second).unwrap());
     }
 
     #[test]
     fn what_is_no_head_is_refused() {
         let cut = &head().to_bytes().unwrap()[..100];
-        let no_metadata =
-            safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), None).unwrap();
-        let uneven = IntentHead {
-            bias: vec![0.0],
-            ..head()
-        };
-        let frozen = IntentHead {
-            temperature: 0.0,
-            ..head()
-        };
+        let no_metadata = safetensors::serialize(Vec::<(&str, TensorView<'_>)>::new(), None).unwrap();
+        let uneven = IntentHead { bias: vec![0.0], ..head() };
+        let frozen = IntentHead { temperature: 0.0, ..head() };
         assert!(IntentHead::from_bytes(cut).is_err());
         assert!(IntentHead::from_bytes(&no_metadata).is_err());
         assert!(uneven.check().is_err());
@@ -376,25 +321,14 @@ mod tests {
 
     #[test]
     fn a_head_for_other_vectors_is_refused() {
-        let error = Classifier::new(Arc::new(HashEmbed::new(8)), head())
-            .err()
-            .unwrap();
-        assert!(matches!(
-            error,
-            IntentError::Dimension {
-                head_dim: 2,
-                embed_dim: 8
-            }
-        ));
+        let error = Classifier::new(Arc::new(HashEmbed::new(8)), head()).err().unwrap();
+        assert!(matches!(error, IntentError::Dimension { head_dim: 2, embed_dim: 8 }));
     }
 
     #[test]
     fn the_order_number_does_not_change_the_intent() {
-        let classifier = Classifier::new(
-            Arc::new(HashEmbed::new(384)),
-            IntentHead::shipped().unwrap(),
-        )
-        .unwrap();
+        let classifier =
+            Classifier::new(Arc::new(HashEmbed::new(384)), IntentHead::shipped().unwrap()).unwrap();
         let of = |text| classifier.classify(text).unwrap();
         assert_eq!(of("where is #W2611340?"), of("where is #W9999999?"));
     }

@@ -24,20 +24,13 @@ pub struct Example {
 /// [`IntentError::File`] when the file cannot be read; [`IntentError::Example`], with the line,
 /// for a row that is not an example or that contradicts an earlier one.
 pub fn read_examples(path: &Path) -> Result<Vec<Example>, IntentError> {
-    let file = File::open(path).map_err(|source| IntentError::File {
-        path: path.to_owned(),
-        source,
-    })?;
+    let file = File::open(path).map_err(|source| IntentError::File { path: path.to_owned(), source })?;
     parse_examples(file, path)
 }
 
 /// `path` serves the error messages only.
 fn parse_examples(csv: impl Read, path: &Path) -> Result<Vec<Example>, IntentError> {
-    let wrong = |line: u64, reason: String| IntentError::Example {
-        path: path.to_owned(),
-        line,
-        reason,
-    };
+    let wrong = |line: u64, reason: String| IntentError::Example { path: path.to_owned(), line, reason };
     let csv_error = |e: csv::Error| {
         let line = e.position().map_or(1, csv::Position::line);
         wrong(line, e.to_string())
@@ -46,10 +39,7 @@ fn parse_examples(csv: impl Read, path: &Path) -> Result<Vec<Example>, IntentErr
     let header = reader.headers().map_err(csv_error)?.clone();
     if !header.iter().eq(["text", "label"]) {
         let found = header.iter().collect::<Vec<_>>().join(",");
-        return Err(wrong(
-            1,
-            format!("the header is {found:?}, expected \"text,label\""),
-        ));
+        return Err(wrong(1, format!("the header is {found:?}, expected \"text,label\"")));
     }
 
     let mut examples = Vec::new();
@@ -78,28 +68,17 @@ fn check(example: &Example) -> Result<(), String> {
         return Err("the text is empty".to_owned());
     }
     let is_snake_case = example.label.starts_with(|c: char| c.is_ascii_lowercase())
-        && example
-            .label
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+        && example.label.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
     if is_snake_case {
         Ok(())
     } else {
-        Err(format!(
-            "the label {:?} is not snake_case, such as track_order",
-            example.label
-        ))
+        Err(format!("the label {:?} is not snake_case, such as track_order", example.label))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        reason = "tests fail by panicking"
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
     use rstest::rstest;
 
@@ -111,10 +90,9 @@ mod tests {
 
     #[test]
     fn quoted_commas_quotes_and_line_breaks_are_text() {
-        let examples = parse(
-            "text,label\n\"Hi, where is \"\"my\"\" parcel?\",track_order\n\"two\nlines\",other\n",
-        )
-        .unwrap();
+        let examples =
+            parse("text,label\n\"Hi, where is \"\"my\"\" parcel?\",track_order\n\"two\nlines\",other\n")
+                .unwrap();
         assert_eq!(examples[0].text, "Hi, where is \"my\" parcel?");
         assert_eq!(examples[0].label, "track_order");
         assert_eq!(examples[1].text, "two\nlines");
@@ -125,17 +103,10 @@ mod tests {
     #[case::empty_text("text,label\nhi,other\n\"  \",other\n", 3, "empty")]
     #[case::label("text,label\nhi,Track Order\n", 2, "snake_case")]
     #[case::too_many_fields("text,label\nhi, there,other\n", 2, "3 fields")]
-    #[case::contradiction(
-        "text,label\nwhere is #W1?,track_order\nWhere is #W2?,other\n",
-        3,
-        "line 2"
-    )]
+    #[case::contradiction("text,label\nwhere is #W1?,track_order\nWhere is #W2?,other\n", 3, "line 2")]
     fn a_wrong_line_is_named(#[case] csv: &str, #[case] line: u64, #[case] reason: &str) {
         let error = parse(csv).unwrap_err().to_string();
-        assert!(
-            error.starts_with(&format!("my.csv, line {line}: ")),
-            "{error}"
-        );
+        assert!(error.starts_with(&format!("my.csv, line {line}: ")), "{error}");
         assert!(error.contains(reason), "{error}");
     }
 

@@ -83,14 +83,9 @@ pub fn evaluate(classifier: &Classifier, examples: &[Example]) -> Result<Evaluat
 impl Evaluation {
     pub(super) fn of(predictions: &[Prediction<'_>]) -> Self {
         let n_examples = predictions.len();
-        let n_right = predictions
-            .iter()
-            .filter(|p| p.truth == p.predicted)
-            .count();
-        let outcomes: Vec<(f32, bool)> = predictions
-            .iter()
-            .map(|p| (p.confidence, p.truth == p.predicted))
-            .collect();
+        let n_right = predictions.iter().filter(|p| p.truth == p.predicted).count();
+        let outcomes: Vec<(f32, bool)> =
+            predictions.iter().map(|p| (p.confidence, p.truth == p.predicted)).collect();
         let labels = label_reports(predictions);
         Self {
             n_examples,
@@ -169,10 +164,7 @@ impl Evaluation {
     fn write_weakest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut weakest: Vec<&LabelReport> = self.labels.iter().collect();
         weakest.sort_by(|a, b| a.f1.total_cmp(&b.f1));
-        writeln!(
-            f,
-            "\nweakest labels       precision  recall      F1  examples"
-        )?;
+        writeln!(f, "\nweakest labels       precision  recall      F1  examples")?;
         for label in weakest.into_iter().take(N_SHOWN) {
             writeln!(
                 f,
@@ -193,11 +185,7 @@ impl Evaluation {
         }
         writeln!(f, "\nmost confused")?;
         for c in self.confusions.iter().take(N_SHOWN) {
-            writeln!(
-                f,
-                "{:>4} × {} taken for {}",
-                c.n_examples, c.truth, c.predicted
-            )?;
+            writeln!(f, "{:>4} × {} taken for {}", c.n_examples, c.truth, c.predicted)?;
         }
         Ok(())
     }
@@ -208,11 +196,7 @@ mod tests {
     use super::*;
 
     fn prediction<'a>(truth: &'a str, predicted: &'a str) -> Prediction<'a> {
-        Prediction {
-            truth,
-            predicted,
-            confidence: 1.0,
-        }
+        Prediction { truth, predicted, confidence: 1.0 }
     }
 
     fn four_predictions() -> Evaluation {
@@ -240,17 +224,10 @@ mod tests {
     #[test]
     fn frequent_confusions_come_first() {
         let mut predictions = vec![prediction("a", "b")];
-        predictions.extend([
-            prediction("b", "c"),
-            prediction("b", "c"),
-            prediction("c", "c"),
-        ]);
+        predictions.extend([prediction("b", "c"), prediction("b", "c"), prediction("c", "c")]);
         let confusions = Evaluation::of(&predictions).confusions;
         assert_eq!(confusions.len(), 2);
-        assert_eq!(
-            (confusions[0].truth.as_str(), confusions[0].n_examples),
-            ("b", 2)
-        );
+        assert_eq!((confusions[0].truth.as_str(), confusions[0].n_examples), ("b", 2));
     }
 
     #[test]
@@ -265,8 +242,6 @@ mod tests {
     fn nothing_to_look_at_is_no_division_by_zero() {
         let evaluation = Evaluation::of(&[]);
         assert_eq!(evaluation.n_examples, 0);
-        assert!(
-            evaluation.accuracy.abs() < f64::EPSILON && evaluation.macro_f1.abs() < f64::EPSILON
-        );
+        assert!(evaluation.accuracy.abs() < f64::EPSILON && evaluation.macro_f1.abs() < f64::EPSILON);
     }
 }

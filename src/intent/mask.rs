@@ -76,15 +76,10 @@ enum Kind {
 fn kind_of(core: &str, after_reference: bool) -> Kind {
     let n_digits = core.chars().filter(char::is_ascii_digit).count();
     let n_letters = core.chars().filter(|c| c.is_alphabetic()).count();
-    let is_code = core
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || matches!(c, '#' | '-' | '_' | '/'));
+    let is_code = core.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '#' | '-' | '_' | '/'));
     if is_email(core) {
         Kind::Contact("email address")
-    } else if core.starts_with("http://")
-        || core.starts_with("https://")
-        || core.starts_with("www.")
-    {
+    } else if core.starts_with("http://") || core.starts_with("https://") || core.starts_with("www.") {
         Kind::Contact("link")
     } else if !is_code || n_digits == 0 || is_date(core) {
         Kind::Word
@@ -92,11 +87,7 @@ fn kind_of(core: &str, after_reference: bool) -> Kind {
         Kind::Reference("order number")
     } else if n_letters == 0 {
         let is_reference = n_digits >= MIN_BARE_DIGITS || (after_reference && n_digits >= 3);
-        if is_reference {
-            Kind::Reference("order number")
-        } else {
-            Kind::Word
-        }
+        if is_reference { Kind::Reference("order number") } else { Kind::Word }
     } else if n_letters >= 2 && n_digits >= 9 {
         Kind::Reference("tracking number")
     } else if n_digits >= 5 || (n_digits >= 4 && core.contains('-')) {
@@ -115,15 +106,11 @@ fn is_email(core: &str) -> bool {
 fn is_date(core: &str) -> bool {
     let groups: Vec<&str> = core.split(['-', '/']).collect();
     groups.len() == 3
-        && groups
-            .iter()
-            .all(|g| (1..=4).contains(&g.len()) && g.bytes().all(|b| b.is_ascii_digit()))
+        && groups.iter().all(|g| (1..=4).contains(&g.len()) && g.bytes().all(|b| b.is_ascii_digit()))
 }
 
 fn is_reference_word(core: &str) -> bool {
-    REFERENCE_WORDS
-        .iter()
-        .any(|word| core.eq_ignore_ascii_case(word))
+    REFERENCE_WORDS.iter().any(|word| core.eq_ignore_ascii_case(word))
 }
 
 /// Splits a token into leading punctuation, core and trailing punctuation. `#` belongs to the core.

@@ -1,10 +1,5 @@
 //! The shipped head: that it is the one of the shipped examples, and what it is worth.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -52,11 +47,7 @@ fn the_shipped_head_is_the_one_of_the_shipped_examples() {
     let examples = shipped_examples();
     let labels: BTreeSet<&str> = examples.iter().map(|e| e.label.as_str()).collect();
     assert!(head.labels().iter().map(String::as_str).eq(labels));
-    assert_eq!(
-        head.facts().n_examples,
-        examples.len(),
-        "train the head again"
-    );
+    assert_eq!(head.facts().n_examples, examples.len(), "train the head again");
 }
 
 #[test]
@@ -78,20 +69,11 @@ fn messages_of_many_kinds_are_understood() {
     let classifier = Classifier::new(embed, IntentHead::shipped().unwrap()).unwrap();
     let messages = [
         ("Any idea when #W7712093 turns up?", "track_order"),
-        (
-            "I no longer need #W1120938, please cancel the order",
-            "cancel_order",
-        ),
-        (
-            "those sandals pinch, may I have them in 41?",
-            "exchange_item",
-        ),
+        ("I no longer need #W1120938, please cancel the order", "cancel_order"),
+        ("those sandals pinch, may I have them in 41?", "exchange_item"),
         ("How many watts does the heater have?", "product_info"),
         ("put me through to somebody from your team", "contact_human"),
-        (
-            "the cup was in shards when I opened the box",
-            "damaged_item",
-        ),
+        ("the cup was in shards when I opened the box", "damaged_item"),
         ("I can't remember my password", "password_reset"),
         ("what a lovely morning", "other"),
     ];
@@ -150,10 +132,5 @@ fn the_shipped_head_understands_bitext() {
         .filter(|(record, scores)| accepted(&record[1]).contains(&scores[0].label.as_str()))
         .count();
     let accuracy = n_right as f64 / records.len() as f64;
-    assert!(
-        accuracy >= 0.85,
-        "{:.1} % of {}",
-        100.0 * accuracy,
-        records.len()
-    );
+    assert!(accuracy >= 0.85, "{:.1} % of {}", 100.0 * accuracy, records.len());
 }

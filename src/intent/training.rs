@@ -32,12 +32,7 @@ pub struct TrainOptions {
 
 impl Default for TrainOptions {
     fn default() -> Self {
-        Self {
-            l2: 2e-4,
-            n_folds: 5,
-            max_steps: 1000,
-            seed: 0,
-        }
+        Self { l2: 2e-4, n_folds: 5, max_steps: 1000, seed: 0 }
     }
 }
 
@@ -92,10 +87,7 @@ pub fn train(
     let mut head = fit(&all, &unfitted, options)?;
     head.temperature = temperature;
     head.facts.accuracy = cross_validation.accuracy;
-    Ok(Trained {
-        head,
-        cross_validation,
-    })
+    Ok(Trained { head, cross_validation })
 }
 
 /// An embedded example: a unit vector `[dim]` and the index of its label.
@@ -105,10 +97,7 @@ struct Sample {
 }
 
 /// The labels in alphabetical order, where there is enough of each.
-fn checked_labels(
-    examples: &[Example],
-    options: &TrainOptions,
-) -> Result<Vec<String>, IntentError> {
+fn checked_labels(examples: &[Example], options: &TrainOptions) -> Result<Vec<String>, IntentError> {
     let mut labels: Vec<String> = examples.iter().map(|e| e.label.clone()).collect();
     labels.sort_unstable();
     labels.dedup();
@@ -141,17 +130,10 @@ fn out_of_fold_logits(
     let folds = stratified_folds(samples, unfitted.labels.len(), options);
     let mut logits = vec![Vec::new(); samples.len()];
     for fold in 0..options.n_folds {
-        let others: Vec<&Sample> = samples
-            .iter()
-            .zip(&folds)
-            .filter_map(|(sample, f)| (*f != fold).then_some(sample))
-            .collect();
+        let others: Vec<&Sample> =
+            samples.iter().zip(&folds).filter_map(|(sample, f)| (*f != fold).then_some(sample)).collect();
         let head = fit(&others, unfitted, options)?;
-        for (i, sample) in samples
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| folds[*i] == fold)
-        {
+        for (i, sample) in samples.iter().enumerate().filter(|(i, _)| folds[*i] == fold) {
             logits[i] = head.logits(&sample.vector);
         }
     }
@@ -164,9 +146,7 @@ fn stratified_folds(samples: &[Sample], n_labels: usize, options: &TrainOptions)
     let mut folds = vec![0; samples.len()];
     let mut next = 0;
     for label in 0..n_labels {
-        let mut members: Vec<usize> = (0..samples.len())
-            .filter(|i| samples[*i].truth == label)
-            .collect();
+        let mut members: Vec<usize> = (0..samples.len()).filter(|i| samples[*i].truth == label).collect();
         members.shuffle(&mut rng);
         for i in members {
             folds[i] = next % options.n_folds;
@@ -176,12 +156,7 @@ fn stratified_folds(samples: &[Sample], n_labels: usize, options: &TrainOptions)
     folds
 }
 
-fn validate(
-    labels: &[String],
-    truths: &[usize],
-    logits: &[Vec<f32>],
-    temperature: f32,
-) -> Evaluation {
+fn validate(labels: &[String], truths: &[usize], logits: &[Vec<f32>], temperature: f32) -> Evaluation {
     let predictions: Vec<Prediction<'_>> = truths
         .iter()
         .zip(logits)
@@ -212,11 +187,7 @@ fn fit(
             bias.push(*b);
         }
     }
-    Ok(IntentHead {
-        weights,
-        bias,
-        ..unfitted.clone()
-    })
+    Ok(IntentHead { weights, bias, ..unfitted.clone() })
 }
 
 /// Minimise, over W `[n_labels, dim + 1]`: mean cross-entropy of softmax(X Wᵀ) + l2/2 ‖W‖².
@@ -233,17 +204,11 @@ impl Problem {
     const TOLERANCE: f32 = 1e-5;
 
     fn new(samples: &[&Sample], n_labels: usize, l2: f64) -> candle_core::Result<Self> {
-        let rows: Vec<Vec<f32>> = samples
-            .iter()
-            .map(|s| s.vector.iter().copied().chain([1.0]).collect())
-            .collect();
+        let rows: Vec<Vec<f32>> =
+            samples.iter().map(|s| s.vector.iter().copied().chain([1.0]).collect()).collect();
         let targets: Vec<Vec<f32>> = samples
             .iter()
-            .map(|s| {
-                (0..n_labels)
-                    .map(|l| f32::from(u8::from(l == s.truth)))
-                    .collect()
-            })
+            .map(|s| (0..n_labels).map(|l| f32::from(u8::from(l == s.truth))).collect())
             .collect();
         Ok(Self {
             inputs: Tensor::new(rows, &Device::Cpu)?,
@@ -286,12 +251,7 @@ impl Problem {
 
 #[cfg(test)]
 mod tests {
-    #![allow(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        reason = "tests fail by panicking"
-    )]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
     use std::sync::Arc;
 
@@ -301,10 +261,7 @@ mod tests {
 
     fn examples() -> Vec<Example> {
         let of = |label: &str, texts: [&str; 6]| {
-            texts.map(|text| Example {
-                text: text.to_owned(),
-                label: label.to_owned(),
-            })
+            texts.map(|text| Example { text: text.to_owned(), label: label.to_owned() })
         };
         [
             of(
@@ -345,21 +302,14 @@ mod tests {
     }
 
     fn options() -> TrainOptions {
-        TrainOptions {
-            n_folds: 3,
-            ..TrainOptions::default()
-        }
+        TrainOptions { n_folds: 3, ..TrainOptions::default() }
     }
 
     #[test]
     fn a_head_learns_its_examples_and_unseen_ones_like_them() {
         let embed = HashEmbed::new(256);
         let trained = train(&embed, &examples(), &options()).unwrap();
-        assert!(
-            trained.cross_validation.accuracy > 0.8,
-            "{}",
-            trained.cross_validation
-        );
+        assert!(trained.cross_validation.accuracy > 0.8, "{}", trained.cross_validation);
 
         let classifier = Classifier::new(Arc::new(embed), trained.head).unwrap();
         let on_training = evaluate(&classifier, &examples()).unwrap();
@@ -379,40 +329,23 @@ mod tests {
     #[test]
     fn the_optimiser_ends_where_the_gradient_is_zero() {
         let vectors = [vec![1.0, 0.0], vec![0.8, 0.6], vec![0.0, 1.0]];
-        let samples: Vec<Sample> = vectors
-            .into_iter()
-            .zip([0, 1, 1])
-            .map(|(vector, truth)| Sample { vector, truth })
-            .collect();
+        let samples: Vec<Sample> =
+            vectors.into_iter().zip([0, 1, 1]).map(|(vector, truth)| Sample { vector, truth }).collect();
         let samples: Vec<&Sample> = samples.iter().collect();
         let problem = Problem::new(&samples, 2, 1e-2).unwrap();
         let gradient = problem.gradient(&problem.minimize(2000).unwrap()).unwrap();
-        let norm = gradient
-            .sqr()
-            .unwrap()
-            .sum_all()
-            .unwrap()
-            .to_scalar::<f32>()
-            .unwrap()
-            .sqrt();
+        let norm = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
         assert!(norm < 2e-5, "norm {norm}");
     }
 
     #[test]
     fn every_fold_holds_its_share_of_every_label() {
-        let samples: Vec<Sample> = (0..60)
-            .map(|i| Sample {
-                vector: vec![1.0],
-                truth: i % 4,
-            })
-            .collect();
+        let samples: Vec<Sample> = (0..60).map(|i| Sample { vector: vec![1.0], truth: i % 4 }).collect();
         let options = TrainOptions::default();
         let folds = stratified_folds(&samples, 4, &options);
         for fold in 0..options.n_folds {
             for label in 0..4 {
-                let n = (0..60)
-                    .filter(|i| folds[*i] == fold && samples[*i].truth == label)
-                    .count();
+                let n = (0..60).filter(|i| folds[*i] == fold && samples[*i].truth == label).count();
                 assert_eq!(n, 3, "label {label} in fold {fold}");
             }
         }
@@ -421,10 +354,7 @@ mod tests {
     #[test]
     fn a_label_with_too_few_examples_is_named() {
         let mut examples = examples();
-        examples.push(Example {
-            text: "any gift cards".to_owned(),
-            label: "gift_card".to_owned(),
-        });
+        examples.push(Example { text: "any gift cards".to_owned(), label: "gift_card".to_owned() });
         let error = train(&HashEmbed::new(8), &examples, &options()).unwrap_err();
         assert!(error.to_string().contains("gift_card has 1"), "{error}");
     }

@@ -1,10 +1,70 @@
 //! One decoder-only transformer, configured by GGUF metadata, with its tokenizer and chat template.
+//!
+//! Place in the path: `engine` fills a [`Batch`] and calls [`Forward`]; this room composes
+//! [`crate::ops`] into layers. All differences between architectures are data in [`ModelConfig`].
 
+mod batch;
+mod block;
 pub mod chat;
+mod config;
+mod decoder;
+mod error;
+mod gguf;
+mod kv;
+mod tokenizer;
 
 use serde::{Deserialize, Serialize};
+
+pub use batch::{Batch, BatchError, SequenceSlice};
+pub use chat::ChatTemplate;
+pub use config::{AttentionWindow, ModelConfig};
+pub use decoder::{CausalLm, Decoder};
+pub use error::ModelError;
+pub use gguf::Gguf;
+pub use kv::{KvCache, KvCacheSpec};
+pub use tokenizer::{TextDecoder, Tokenizer};
 
 /// A token's number in the model's vocabulary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct TokenId(pub u32);
+
+/// Number of a block in the KV cache's pool.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlockId(pub u32);
+
+/// The logits of a batch's sampled rows: `[n_sampled, n_vocab]`, f32.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Logits {
+    data: Vec<f32>,
+    n_vocab: usize,
+}
+
+impl Logits {
+    /// Rows of `n_vocab` values, one after the other.
+    ///
+    /// # Panics
+    /// When `data` is not whole rows.
+    pub fn new(data: Vec<f32>, n_vocab: usize) -> Self {
+        assert!(n_vocab > 0 && data.len().is_multiple_of(n_vocab), "logits must be whole rows");
+        Self { data, n_vocab }
+    }
+
+    /// One row for each sampled token, in the batch's order.
+    pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
+        self.data.chunks_exact(self.n_vocab)
+    }
+}
+
+/// A model that turns a batch into logits and keeps its own KV cache.
+pub trait Forward: Send {
+    /// Runs the batch, writes its keys and values to their slots, and returns the logits of the
+    /// rows that are to be sampled: `[n_sampled, n_vocab]`.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn forward(&mut self, batch: &Batch) -> Result<Logits, ModelError>;
+
+    /// Tokens in a cache block, and how many blocks there are.
+    fn cache_spec(&self) -> KvCacheSpec;
+}

@@ -1,1 +1,41 @@
 //! The numeric operations of the model: the only room that asks which device it runs on.
+//!
+//! Place in the path: `model` composes these into a transformer; on the CPU they call
+//! `tier0-kernels` where candle has nothing fitting. Each takes and returns candle tensors of one
+//! flat batch, `[n_tokens, …]`, without padding.
+
+mod attention;
+mod device;
+mod linear;
+mod norm;
+mod rope;
+
+pub use attention::{AttentionSpec, Span, paged_attention, write_slots};
+pub use device::{DeviceError, open_device};
+pub use linear::{Embedding, Linear};
+pub use norm::RmsNorm;
+pub use rope::{Pairing, Rope, RopeRows, RopeSpec};
+
+use candle_core::{Result, Tensor};
+
+/// The gate of a feed-forward layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `x·σ(x)` (llama, qwen).
+    Silu,
+    /// GELU in its tanh approximation (gemma).
+    GeluTanh,
+}
+
+impl Activation {
+    /// `act(gate) · up`, elementwise.
+    ///
+    /// # Errors
+    /// When the shapes differ.
+    pub fn gated(self, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+        match self {
+            Self::Silu => gate.silu()? * up,
+            Self::GeluTanh => gate.gelu()? * up,
+        }
+    }
+}

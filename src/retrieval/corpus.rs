@@ -83,10 +83,7 @@ struct Section<'a> {
 }
 
 fn sections(markdown: &str) -> Vec<Section<'_>> {
-    let mut sections = vec![Section {
-        heading: None,
-        body: 0..0,
-    }];
+    let mut sections = vec![Section { heading: None, body: 0..0 }];
     let mut is_code = false;
     let mut end = 0;
     for line in markdown.split_inclusive('\n') {
@@ -95,10 +92,7 @@ fn sections(markdown: &str) -> Vec<Section<'_>> {
             is_code = !is_code;
         }
         match heading(line).filter(|_| !is_code) {
-            Some(text) => sections.push(Section {
-                heading: Some(text),
-                body: end..end,
-            }),
+            Some(text) => sections.push(Section { heading: Some(text), body: end..end }),
             None => {
                 if let Some(section) = sections.last_mut() {
                     section.body.end = end;
@@ -120,15 +114,9 @@ fn heading(line: &str) -> Option<&str> {
 /// Lower-case letters and digits, with hyphens for all else: `How long?` is `how-long`.
 fn slug(heading: &str) -> String {
     let lower = heading.to_lowercase();
-    let words: Vec<&str> = lower
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .collect();
-    if words.is_empty() {
-        "section".to_owned()
-    } else {
-        words.join("-")
-    }
+    let words: Vec<&str> =
+        lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { "section".to_owned() } else { words.join("-") }
 }
 
 /// `body` in one piece, or in several of at most [`MAX_WORDS`]; none where it has no words.
@@ -145,20 +133,15 @@ fn cut_long(body: &str) -> Vec<&str> {
         n_words += n;
     }
     parts.push(&body[start..end]);
-    parts
-        .into_iter()
-        .map(str::trim)
-        .filter(|part| !part.is_empty())
-        .collect()
+    parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect()
 }
 
 /// Consecutive pieces that make up `text`, each short enough or without a place to cut at.
 fn pieces<'a>(text: &'a str, cuts: &[&str]) -> Vec<&'a str> {
     match cuts {
-        [cut, finer @ ..] if count_words(text) > MAX_WORDS => text
-            .split_inclusive(cut)
-            .flat_map(|piece| pieces(piece, finer))
-            .collect(),
+        [cut, finer @ ..] if count_words(text) > MAX_WORDS => {
+            text.split_inclusive(cut).flat_map(|piece| pieces(piece, finer)).collect()
+        }
         _ => vec![text],
     }
 }
@@ -175,11 +158,7 @@ mod tests {
     use super::*;
 
     fn article(text: &str) -> Article {
-        Article {
-            id: "returns".to_owned(),
-            title: "Returns and refunds".to_owned(),
-            text: text.to_owned(),
-        }
+        Article { id: "returns".to_owned(), title: "Returns and refunds".to_owned(), text: text.to_owned() }
     }
 
     fn cut(text: &str) -> Vec<Passage> {
@@ -192,22 +171,12 @@ mod tests {
 
     #[test]
     fn every_section_is_a_passage_with_its_own_words() {
-        let found = cut(
-            "# Sending things back\nIn short.\n\n## How long?\n30 days.\n\n### Sale items ###\n\
-             14 days.\n#### Shoes\n7 days.\n",
-        );
+        let found = cut("# Sending things back\nIn short.\n\n## How long?\n30 days.\n\n### Sale items ###\n\
+             14 days.\n#### Shoes\n7 days.\n");
         let expected = [
-            (
-                "returns#sending-things-back",
-                "Sending things back",
-                "In short.",
-            ),
+            ("returns#sending-things-back", "Sending things back", "In short."),
             ("returns#how-long", "How long?", "30 days."),
-            (
-                "returns#sale-items",
-                "Sale items",
-                "14 days.\n#### Shoes\n7 days.",
-            ),
+            ("returns#sale-items", "Sale items", "14 days.\n#### Shoes\n7 days."),
         ];
         assert_eq!(found.len(), expected.len());
         for (passage, (id, title, text)) in found.iter().zip(expected) {
@@ -226,10 +195,7 @@ mod tests {
 
     #[test]
     fn empty_sections_give_no_passage() {
-        assert_eq!(
-            ids(&cut("# Title\n\n## Group\n### Part\nWords.")),
-            ["returns#part"]
-        );
+        assert_eq!(ids(&cut("# Title\n\n## Group\n### Part\nWords.")), ["returns#part"]);
         assert!(cut("").is_empty());
     }
 
@@ -242,12 +208,7 @@ mod tests {
     #[test]
     fn equal_headings_get_numbers() {
         let found = cut("## Fees\na\n## Fees 2\nb\n## Fees!\nc\n## ?\nd");
-        let expected = [
-            "returns#fees",
-            "returns#fees-2",
-            "returns#fees-3",
-            "returns#section",
-        ];
+        let expected = ["returns#fees", "returns#fees-2", "returns#fees-3", "returns#section"];
         assert_eq!(ids(&found), expected);
     }
 
@@ -259,14 +220,8 @@ mod tests {
         let sentence = format!("{}end.", "word ".repeat(49));
         let text = vec![sentence.clone(); 5].join(separator);
         let found = cut(&format!("## Long\n{text}"));
-        assert_eq!(
-            ids(&found),
-            ["returns#long", "returns#long-2", "returns#long-3"]
-        );
-        assert_eq!(
-            found[0].text,
-            [sentence.as_str(), &sentence].join(separator)
-        );
+        assert_eq!(ids(&found), ["returns#long", "returns#long-2", "returns#long-3"]);
+        assert_eq!(found[0].text, [sentence.as_str(), &sentence].join(separator));
         assert_eq!(found[2].text, sentence);
         assert!(found.iter().all(|p| p.title == "Long"));
     }

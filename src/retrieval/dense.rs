@@ -13,10 +13,7 @@ pub(super) struct Dense {
 impl Dense {
     /// `vectors`: `[n_passages][dim]`, each of norm 1.
     pub(super) fn new(vectors: &[Vec<f32>]) -> Self {
-        Self {
-            rows: vectors.concat(),
-            dim: vectors.first().map_or(1, Vec::len).max(1),
-        }
+        Self { rows: vectors.concat(), dim: vectors.first().map_or(1, Vec::len).max(1) }
     }
 
     /// The `n` passages nearest to the unit vector `query` `[dim]`, with their cosine similarity,
@@ -53,9 +50,7 @@ mod tests {
     #[test]
     fn a_text_finds_itself_among_many() {
         let embed = HashEmbed::new(256);
-        let texts: Vec<String> = (0..40)
-            .map(|i| format!("passage w{i} x{} y{}", i * 7, i % 5))
-            .collect();
+        let texts: Vec<String> = (0..40).map(|i| format!("passage w{i} x{} y{}", i * 7, i % 5)).collect();
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         let vectors = embed.embed(&texts).unwrap();
         let dense = Dense::new(&vectors);

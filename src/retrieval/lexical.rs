@@ -82,10 +82,7 @@ impl Lexical {
         let found = searcher.search(&BooleanQuery::new(clauses), &collector)?;
         let mut scored = Vec::with_capacity(found.len());
         for (score, address) in found {
-            let positions = searcher
-                .segment_reader(address.segment_ord)
-                .fast_fields()
-                .u64("position")?;
+            let positions = searcher.segment_reader(address.segment_ord).fast_fields().u64("position")?;
             if let Some(position) = positions.first(address.doc_id) {
                 scored.push((position as usize, score));
             }
@@ -98,27 +95,20 @@ impl Lexical {
         let clause = |field, term: &str, boost| -> (Occur, Box<dyn Query>) {
             let term = Term::from_field_text(field, term);
             let query = TermQuery::new(term, IndexRecordOption::WithFreqs);
-            (
-                Occur::Should,
-                Box::new(BoostQuery::new(Box::new(query), boost)),
-            )
+            (Occur::Should, Box::new(BoostQuery::new(Box::new(query), boost)))
         };
         query_terms(query)
             .iter()
             .flat_map(|term| {
-                [
-                    clause(self.fields.title, term, TITLE_BOOST),
-                    clause(self.fields.text, term, 1.0),
-                ]
+                [clause(self.fields.title, term, TITLE_BOOST), clause(self.fields.text, term, 1.0)]
             })
             .collect()
     }
 }
 
 fn schema() -> (Schema, Fields) {
-    let indexing = TextFieldIndexing::default()
-        .set_tokenizer(ANALYZER)
-        .set_index_option(IndexRecordOption::WithFreqs);
+    let indexing =
+        TextFieldIndexing::default().set_tokenizer(ANALYZER).set_index_option(IndexRecordOption::WithFreqs);
     let text_options = TextOptions::default().set_indexing_options(indexing);
     let mut schema = Schema::builder();
     let fields = Fields {
@@ -178,29 +168,15 @@ mod tests {
     fn index() -> Lexical {
         Lexical::build(&[
             passage("Returns", "Send unworn shoes back within thirty days."),
-            passage(
-                "Shipping",
-                "Parcels leave the warehouse on the next working day.",
-            ),
-            passage(
-                "Cancelling",
-                "Before it ships, an order can be called off for free.",
-            ),
-            passage(
-                "Gift cards",
-                "Balances never expire. Shipping of printed cards is free.",
-            ),
+            passage("Shipping", "Parcels leave the warehouse on the next working day."),
+            passage("Cancelling", "Before it ships, an order can be called off for free."),
+            passage("Gift cards", "Balances never expire. Shipping of printed cards is free."),
         ])
         .unwrap()
     }
 
     fn found(query: &str) -> Vec<usize> {
-        index()
-            .search(query, 10)
-            .unwrap()
-            .iter()
-            .map(|(p, _)| *p)
-            .collect()
+        index().search(query, 10).unwrap().iter().map(|(p, _)| *p).collect()
     }
 
     #[test]
@@ -222,9 +198,7 @@ mod tests {
 
     #[test]
     fn scores_fall_and_no_more_come_than_asked_for() {
-        let hits = index()
-            .search("free shipping of shoes and cards", 2)
-            .unwrap();
+        let hits = index().search("free shipping of shoes and cards", 2).unwrap();
         assert_eq!(hits.len(), 2);
         assert!(hits[0].1 >= hits[1].1 && hits[1].1 > 0.0);
     }
@@ -238,13 +212,7 @@ mod tests {
 
     #[test]
     fn no_passages_no_hits() {
-        assert!(
-            Lexical::build(&[])
-                .unwrap()
-                .search("returns", 3)
-                .unwrap()
-                .is_empty()
-        );
+        assert!(Lexical::build(&[]).unwrap().search("returns", 3).unwrap().is_empty());
     }
 
     proptest! {

@@ -157,22 +157,12 @@ fn ids(ranking: &[Scored]) -> Vec<usize> {
 
 /// Passage → (rank from 1, score).
 fn with_ranks(ranking: &[Scored]) -> BTreeMap<usize, (usize, f32)> {
-    ranking
-        .iter()
-        .zip(1..)
-        .map(|(&(passage, score), rank)| (passage, (rank, score)))
-        .collect()
+    ranking.iter().zip(1..).map(|(&(passage, score), rank)| (passage, (rank, score))).collect()
 }
 
 /// A heading often says what the text below it only implies, so both are embedded.
-fn embed_passages(
-    passages: &[Passage],
-    embed: &dyn Embed,
-) -> Result<Vec<Vec<f32>>, RetrievalError> {
-    let texts: Vec<String> = passages
-        .iter()
-        .map(|p| format!("{}\n{}", p.title, p.text))
-        .collect();
+fn embed_passages(passages: &[Passage], embed: &dyn Embed) -> Result<Vec<Vec<f32>>, RetrievalError> {
+    let texts: Vec<String> = passages.iter().map(|p| format!("{}\n{}", p.title, p.text)).collect();
     let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
     Ok(embed.embed(&texts)?)
 }

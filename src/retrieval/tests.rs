@@ -1,10 +1,5 @@
 //! The room as a whole: building, searching, reopening.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "tests fail by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,11 +7,7 @@ use super::*;
 use crate::embed::testing::{self, HashEmbed};
 
 fn article(id: &str, text: &str) -> Article {
-    Article {
-        id: id.to_owned(),
-        title: id.to_owned(),
-        text: text.to_owned(),
-    }
+    Article { id: id.to_owned(), title: id.to_owned(), text: text.to_owned() }
 }
 
 /// A small shop's help pages.
@@ -117,10 +108,7 @@ struct Counting {
 
 impl Counting {
     fn new() -> Arc<Self> {
-        Arc::new(Self {
-            inner: HashEmbed::new(128),
-            n_texts: AtomicUsize::new(0),
-        })
+        Arc::new(Self { inner: HashEmbed::new(128), n_texts: AtomicUsize::new(0) })
     }
 
     fn n_texts(&self) -> usize {
@@ -149,10 +137,7 @@ fn a_hit_tells_why_it_was_found() {
     assert!(hits.is_sorted_by(|a, b| a.score >= b.score));
     for hit in &hits {
         assert!(hit.lexical.is_some() || hit.dense.is_some());
-        assert!(
-            hit.dense
-                .is_none_or(|(_, similarity)| (-1.001..=1.001).contains(&similarity))
-        );
+        assert!(hit.dense.is_none_or(|(_, similarity)| (-1.001..=1.001).contains(&similarity)));
     }
 }
 
@@ -170,10 +155,7 @@ fn no_more_hits_than_asked_for_or_there_are() {
     let index = build(Arc::new(HashEmbed::new(256)));
     assert!(index.search("refund", 0).unwrap().is_empty());
     assert_eq!(index.search("refund", 2).unwrap().len(), 2);
-    assert_eq!(
-        index.search("refund", 1000).unwrap().len(),
-        index.passages().len()
-    );
+    assert_eq!(index.search("refund", 1000).unwrap().len(), index.passages().len());
     let empty = Index::build(Vec::new(), Arc::new(HashEmbed::new(256))).unwrap();
     assert!(empty.search("refund", 3).unwrap().is_empty());
 }
@@ -185,20 +167,9 @@ fn reopening_embeds_no_passage_and_finds_the_same() {
     let first = Index::open_or_build(dir.path(), shop(), embed.clone()).unwrap();
     let after_first = embed.n_texts();
     let second = Index::open_or_build(dir.path(), shop(), embed.clone()).unwrap();
-    assert_eq!(
-        embed.n_texts() - after_first,
-        1,
-        "only the probe may be embedded"
-    );
-    for query in [
-        "refund to my card",
-        "express delivery price",
-        "lost password",
-    ] {
-        assert_eq!(
-            first.search(query, 5).unwrap(),
-            second.search(query, 5).unwrap()
-        );
+    assert_eq!(embed.n_texts() - after_first, 1, "only the probe may be embedded");
+    for query in ["refund to my card", "express delivery price", "lost password"] {
+        assert_eq!(first.search(query, 5).unwrap(), second.search(query, 5).unwrap());
     }
 }
 
@@ -212,10 +183,7 @@ fn changed_passages_are_embedded_anew() {
     let before = embed.n_texts();
     let index = Index::open_or_build(dir.path(), changed.clone(), embed.clone()).unwrap();
     assert_eq!(embed.n_texts() - before, 1 + changed.len());
-    assert_eq!(
-        found(&index, "are hedgehogs welcome", 1),
-        [changed[0].id.clone()]
-    );
+    assert_eq!(found(&index, "are hedgehogs welcome", 1), [changed[0].id.clone()]);
 }
 
 #[test]
@@ -223,20 +191,12 @@ fn a_corrupted_file_is_made_anew() {
     let dir = tempfile::tempdir().unwrap();
     let embed = Counting::new();
     let first = Index::open_or_build(dir.path(), shop(), embed.clone()).unwrap();
-    let file = std::fs::read_dir(dir.path())
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    let file = std::fs::read_dir(dir.path()).unwrap().next().unwrap().unwrap().path();
     std::fs::write(&file, b"not a safetensors file").unwrap();
 
     let again = Index::open_or_build(dir.path(), shop(), embed.clone()).unwrap();
     let query = "how long does a refund take";
-    assert_eq!(
-        first.search(query, 5).unwrap(),
-        again.search(query, 5).unwrap()
-    );
+    assert_eq!(first.search(query, 5).unwrap(), again.search(query, 5).unwrap());
     let before = embed.n_texts();
     Index::open_or_build(dir.path(), shop(), embed.clone()).unwrap();
     assert_eq!(embed.n_texts() - before, 1, "the file was not repaired");
@@ -247,9 +207,7 @@ fn a_folder_that_cannot_be_written_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("a-file");
     std::fs::write(&file, "").unwrap();
-    let error = Index::open_or_build(&file, shop(), Counting::new())
-        .err()
-        .unwrap();
+    let error = Index::open_or_build(&file, shop(), Counting::new()).err().unwrap();
     assert!(error.to_string().contains("a-file"), "{error}");
 }
 
@@ -259,65 +217,26 @@ fn the_real_model_finds_the_section_that_a_question_is_about() {
         return;
     };
     let questions = [
-        (
-            "Until when may I send the shoes back?",
-            "returns#how-long-you-have",
-        ),
-        (
-            "is the return window longer around xmas",
-            "returns#how-long-you-have",
-        ),
-        (
-            "can I bring back a ring with my name on it",
-            "returns#what-cannot-come-back",
-        ),
-        (
-            "do I have to pay for the return shipping?",
-            "returns#who-pays-the-postage",
-        ),
-        (
-            "where's my money, I sent it back last week",
-            "returns#when-the-money-arrives",
-        ),
-        (
-            "how fast is your fastest shipping and what does it cost",
-            "delivery#times-and-costs",
-        ),
+        ("Until when may I send the shoes back?", "returns#how-long-you-have"),
+        ("is the return window longer around xmas", "returns#how-long-you-have"),
+        ("can I bring back a ring with my name on it", "returns#what-cannot-come-back"),
+        ("do I have to pay for the return shipping?", "returns#who-pays-the-postage"),
+        ("where's my money, I sent it back last week", "returns#when-the-money-arrives"),
+        ("how fast is your fastest shipping and what does it cost", "delivery#times-and-costs"),
         ("minimum for free shipping?", "delivery#times-and-costs"),
         ("do you ship to Zurich", "delivery#countries"),
-        (
-            "what if nobody is in when the courier comes",
-            "delivery#if-you-are-not-at-home",
-        ),
-        (
-            "my package seems to be lost",
-            "delivery#parcels-that-do-not-turn-up",
-        ),
+        ("what if nobody is in when the courier comes", "delivery#if-you-are-not-at-home"),
+        ("my package seems to be lost", "delivery#parcels-that-do-not-turn-up"),
         ("I want to call off my purchase", "orders#cancelling"),
-        (
-            "can I still get it in blue instead of red, it hasn't shipped",
-            "orders#changing-an-order",
-        ),
-        (
-            "I moved house, please send it somewhere else",
-            "orders#another-address",
-        ),
+        ("can I still get it in blue instead of red, it hasn't shipped", "orders#changing-an-order"),
+        ("I moved house, please send it somewhere else", "orders#another-address"),
         ("which credit cards work here", "payment#ways-to-pay"),
         ("can I pay bit by bit", "payment#paying-in-parts"),
         ("need a receipt for my tax office", "payment#invoices"),
-        (
-            "my visa gets rejected at checkout",
-            "payment#declined-cards",
-        ),
+        ("my visa gets rejected at checkout", "payment#declined-cards"),
         ("i cant log in anymore", "account#forgotten-passwords"),
-        (
-            "delete everything you know about me",
-            "account#closing-your-account",
-        ),
-        (
-            "the toaster broke after a year",
-            "account#guarantee-and-repairs",
-        ),
+        ("delete everything you know about me", "account#closing-your-account"),
+        ("the toaster broke after a year", "account#guarantee-and-repairs"),
     ];
     let index = build(embed);
     let missed: Vec<_> = questions

@@ -23,10 +23,7 @@ const CHECKSUM: &str = "checksum";
 const PROBE: &str = "Where is my parcel, and may I still send it back?";
 
 /// A hash of the passages and of the embedding model's behaviour.
-pub(super) fn fingerprint(
-    passages: &[Passage],
-    embed: &dyn Embed,
-) -> Result<String, RetrievalError> {
+pub(super) fn fingerprint(passages: &[Passage], embed: &dyn Embed) -> Result<String, RetrievalError> {
     let mut hash = Sha256::new();
     for vector in embed.embed(&[PROBE])? {
         hash.update(to_le_bytes(&vector));
@@ -66,12 +63,7 @@ fn parse(bytes: &[u8], fingerprint: &str, shape: [usize; 2]) -> Option<Vec<Vec<f
     }
     let (values, _) = tensor.data().as_chunks::<4>();
     let values: Vec<f32> = values.iter().map(|b| f32::from_le_bytes(*b)).collect();
-    Some(
-        values
-            .chunks(shape[1].max(1))
-            .map(<[f32]>::to_vec)
-            .collect(),
-    )
+    Some(values.chunks(shape[1].max(1)).map(<[f32]>::to_vec).collect())
 }
 
 /// Writes the `[n][dim]` vectors to `dir`: the whole file or, if that fails, none of it.
@@ -82,19 +74,16 @@ pub(super) fn save(
     dim: usize,
 ) -> Result<(), RetrievalError> {
     let path = dir.join(FILE_NAME);
-    let failed = |reason: String| RetrievalError::Vectors {
-        path: path.clone(),
-        reason,
-    };
+    let failed = |reason: String| RetrievalError::Vectors { path: path.clone(), reason };
     let data = to_le_bytes(&vectors.concat());
     let metadata = HashMap::from([
         (FINGERPRINT.to_owned(), fingerprint.to_owned()),
         (CHECKSUM.to_owned(), hex(&Sha256::digest(&data))),
     ]);
-    let tensor = TensorView::new(Dtype::F32, vec![vectors.len(), dim], &data)
-        .map_err(|e| failed(e.to_string()))?;
-    let bytes = safetensors::serialize([(TENSOR, tensor)], Some(metadata))
-        .map_err(|e| failed(e.to_string()))?;
+    let tensor =
+        TensorView::new(Dtype::F32, vec![vectors.len(), dim], &data).map_err(|e| failed(e.to_string()))?;
+    let bytes =
+        safetensors::serialize([(TENSOR, tensor)], Some(metadata)).map_err(|e| failed(e.to_string()))?;
     write_atomically(dir, &path, &bytes).map_err(|e| failed(e.to_string()))
 }
 
@@ -122,12 +111,7 @@ mod tests {
     use crate::embed::testing::HashEmbed;
 
     fn passage(id: &str, title: &str, text: &str) -> Passage {
-        Passage {
-            id: id.to_owned(),
-            article: "a".to_owned(),
-            title: title.to_owned(),
-            text: text.to_owned(),
-        }
+        Passage { id: id.to_owned(), article: "a".to_owned(), title: title.to_owned(), text: text.to_owned() }
     }
 
     #[test]
@@ -156,10 +140,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for n in 0..whole.len() {
             std::fs::write(&path, &whole[..n]).unwrap();
-            assert!(
-                load(dir.path(), "abc", 1, 2).is_none(),
-                "cut after {n} bytes"
-            );
+            assert!(load(dir.path(), "abc", 1, 2).is_none(), "cut after {n} bytes");
         }
         for i in whole.len() - 8..whole.len() {
             let mut flipped = whole.clone();

@@ -7,6 +7,8 @@ use serde::Serialize;
 use crate::engine::{EngineError, Usage};
 use crate::model::chat::Message;
 
+use super::Quoted;
+
 /// A ticket as the helpdesk hands it over.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticket {
@@ -148,6 +150,19 @@ pub struct Answer {
     pub report: Report,
     /// Tokens that writing it took.
     pub usage: Usage,
+    /// What it rests on, for the command line and for tests; not part of the HTTP answer.
+    pub trace: Trace,
+}
+
+/// What an answer rests on.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Trace {
+    /// What the reply had to say.
+    pub points: Vec<String>,
+    /// Passages that were found, best first, with both ranks.
+    pub passages: Vec<Quoted>,
+    /// What the verifier objected to in the model's draft.
+    pub faults: Vec<String>,
 }
 
 /// Why a ticket could not be processed at all. (What can be processed but not answered is an

@@ -1,0 +1,131 @@
+//! The token path that chat and text completions share: submit, then collect or stream.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use futures::{Stream, StreamExt, stream};
+
+use super::{
+    AppState,
+    error::ApiError,
+    metrics,
+    openai::{Completion, Head, StreamedChoice, WholeChoice},
+    params::Params,
+    sse::{self, Chunks},
+};
+use crate::engine::{EngineError, Event, EventStream, Generate, Request};
+use crate::model::{TokenId, chat::Message};
+
+/// What the model continues.
+pub(super) enum Prompt {
+    /// A conversation, put into the model's chat template.
+    Chat(Vec<Message>),
+    /// Text as it stands.
+    Text(String),
+}
+
+impl Prompt {
+    fn tokens(&self, model: &dyn Generate) -> Result<Vec<TokenId>, EngineError> {
+        match self {
+            Self::Chat(messages) => model.chat_prompt(messages),
+            Self::Text(text) => model.text_prompt(text),
+        }
+    }
+}
+
+/// Generates from `prompt` and answers as `params` ask: whole choices `W`, or streamed ones `S`.
+///
+/// # Errors
+/// Whatever the engine refuses the prompt for.
+pub(super) async fn answer<W: WholeChoice, S: StreamedChoice>(
+    state: Arc<AppState>,
+    model: Arc<dyn Generate>,
+    prompt: Prompt,
+    params: Params,
+) -> Result<Response, ApiError> {
+    let name = model.info().id.clone();
+    let include_usage = params.include_usage;
+    let stream = params.stream;
+    let events = submit(model, prompt, params).await?;
+    if stream {
+        let chunks = Chunks::<S>::new(&name, include_usage);
+        return Ok(streamed(state, name, events, chunks));
+    }
+    whole::<W>(&state, &name, events).await
+}
+
+/// Tokenising a long prompt takes long enough to hold up other requests, so it has its own thread.
+async fn submit(model: Arc<dyn Generate>, prompt: Prompt, params: Params) -> Result<EventStream, ApiError> {
+    let submitted = tokio::task::spawn_blocking(move || {
+        model.submit(Request {
+            prompt: prompt.tokens(model.as_ref())?,
+            sampling: params.sampling,
+            max_tokens: params.max_tokens,
+            stop: params.stop,
+        })
+    });
+    let events = submitted.await.map_err(|error| ApiError::internal(&error))?;
+    Ok(events?)
+}
+
+async fn whole<C: WholeChoice>(
+    state: &AppState,
+    model: &str,
+    events: EventStream,
+) -> Result<Response, ApiError> {
+    let mut text = String::new();
+    let mut events = std::pin::pin!(until_end(events));
+    while let Some(event) = events.next().await {
+        match event? {
+            Event::Text(piece) => text.push_str(&piece),
+            Event::Finished { reason, usage } => {
+                metrics::count_tokens(&state.metrics, model, usage);
+                let completion = Completion {
+                    head: Head::new::<C>(model),
+                    choices: vec![C::whole(text, reason)],
+                    usage: Some(Some(usage.into())),
+                    support: None,
+                };
+                return Ok(Json(completion).into_response());
+            }
+        }
+    }
+    Err(EngineError::Stopped.into())
+}
+
+fn streamed<C: StreamedChoice>(
+    state: Arc<AppState>,
+    model: String,
+    events: EventStream,
+    chunks: Chunks<C>,
+) -> Response {
+    let keep_alive = state.keep_alive();
+    let opening = stream::iter(chunks.opening());
+    let rest = until_end(events).flat_map(move |event| {
+        stream::iter(match event {
+            Ok(Event::Text(piece)) => vec![chunks.piece(piece)],
+            Ok(Event::Finished { reason, usage }) => {
+                metrics::count_tokens(&state.metrics, &model, usage);
+                chunks.end(reason, usage, None)
+            }
+            Err(error) => vec![sse::error(&error.into())],
+        })
+    });
+    sse::respond(opening.chain(rest), keep_alive)
+}
+
+/// `events` up to and with the first end or error. A stream that breaks off without either
+/// means that the engine is gone.
+fn until_end(events: EventStream) -> impl Stream<Item = Result<Event, EngineError>> + Send {
+    stream::unfold(Some(events), |events| async {
+        let mut events = events?;
+        match events.next().await {
+            Some(Ok(Event::Text(piece))) => Some((Ok(Event::Text(piece)), Some(events))),
+            Some(end) => Some((end, None)),
+            None => Some((Err(EngineError::Stopped), None)),
+        }
+    })
+}

@@ -1,0 +1,156 @@
+//! The flags, as clap reads them.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::Device;
+
+/// Answers support tickets with a local language model, from your own orders and policies.
+///
+/// Without a command it serves: the models are fetched on the first start, a demo store is made
+/// where no data has been imported, and the OpenAI-compatible API listens on 127.0.0.1:8080.
+#[derive(Debug, Parser)]
+#[command(name = "tier0", version, args_conflicts_with_subcommands = true)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+    #[command(flatten)]
+    pub(super) serve: ServeArgs,
+    /// Configuration file [default: ./tier0.toml, then tier0/tier0.toml in your configuration folder]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Folder of everything that the server keeps: database, index, keys [default: tier0 in your data folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(super) data: Option<PathBuf>,
+    /// Never fetch anything: a missing model is an error
+    #[arg(long, global = true)]
+    pub(super) offline: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve the API (what happens without a command)
+    Serve(ServeArgs),
+    /// Answer one message on the command line, and show what the answer rests on
+    Ask(AskArgs),
+    /// Bring in customers, orders, products and articles
+    #[command(subcommand)]
+    Store(StoreCommand),
+    /// List, fetch and check models
+    #[command(subcommand)]
+    Models(ModelsCommand),
+    /// Train and measure the recognition of intents
+    #[command(subcommand)]
+    Intents(IntentsCommand),
+}
+
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct ServeArgs {
+    /// Address to listen on [default: 127.0.0.1]
+    #[arg(long)]
+    pub(super) host: Option<String>,
+    /// Port to listen on [default: 8080]
+    #[arg(long)]
+    pub(super) port: Option<u16>,
+    #[command(flatten)]
+    pub(super) model: ModelArgs,
+}
+
+/// Which language model, and where it runs.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub(super) struct ModelArgs {
+    /// A model's id (see `tier0 models list`) or the path of a GGUF file
+    #[arg(long, value_name = "ID|PATH")]
+    pub(super) model: Option<String>,
+    /// What the model runs on: auto, cpu or cuda:N
+    #[arg(long)]
+    pub(super) device: Option<Device>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct AskArgs {
+    /// The customer's message
+    pub(super) message: String,
+    /// The customer's e-mail address, taken as verified
+    #[arg(long = "as", value_name = "EMAIL")]
+    pub(super) customer: Option<String>,
+    /// Treat the address as one that nobody has verified
+    #[arg(long, requires = "customer")]
+    pub(super) unverified: bool,
+    /// Answer in the form of an e-mail, to a message with this subject
+    #[arg(long)]
+    pub(super) subject: Option<String>,
+    /// Print the answer and its report as JSON
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) model: ModelArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreCommand {
+    /// Import customers.jsonl, orders.jsonl, products.jsonl and *.md from a folder
+    Import {
+        /// The folder's format
+        #[arg(long, value_enum, default_value_t = ImportFormat::Native)]
+        from: ImportFormat,
+        /// The folder
+        dir: PathBuf,
+    },
+    /// Write the demo store into a folder, in the native import format
+    Demo {
+        /// The folder; it is created
+        dir: PathBuf,
+    },
+    /// Say what the store holds
+    Info,
+}
+
+/// What an import is read from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum ImportFormat {
+    /// JSON lines and Markdown files
+    Native,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ModelsCommand {
+    /// List the models that tier0 knows
+    List,
+    /// Fetch a model into the models folder
+    Pull {
+        /// The model's id
+        id: String,
+    },
+    /// Check the files of fetched models against their hashes
+    Verify {
+        /// The model's id [default: every model that is here]
+        id: Option<String>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum IntentsCommand {
+    /// Train a head from labelled examples
+    Train {
+        /// CSV with the columns text,label
+        #[arg(long, value_name = "CSV")]
+        data: PathBuf,
+        /// Where to write the head
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Measure a head on labelled examples
+    Eval {
+        /// The head [default: the one that comes with tier0]
+        #[arg(long, value_name = "FILE")]
+        head: Option<PathBuf>,
+        /// CSV with the columns text,label
+        #[arg(long, value_name = "CSV")]
+        data: PathBuf,
+        /// Print the figures as JSON
+        #[arg(long)]
+        json: bool,
+    },
+}

@@ -1,0 +1,106 @@
+//! `tier0 ask`: one message, answered on the command line, with everything the answer rests on.
+
+use std::{fmt::Write, sync::Arc};
+
+use serde_json::json;
+
+use super::{Outcome, args::AskArgs, setup::Setup};
+use crate::{
+    model::chat::{Message, Role},
+    support::{Answer, AnswerTicket, Channel, Quoted, Ticket},
+};
+
+/// Answers one message and prints the answer.
+pub(super) async fn run(mut setup: Setup, args: AskArgs) -> Outcome {
+    setup.choose_model(&args.model);
+    setup.config.check()?;
+    let setup = Arc::new(setup);
+    let loading = Arc::clone(&setup);
+    let (engine, embed) = tokio::task::spawn_blocking(move || -> Outcome<_> {
+        let model = loading.language_model()?;
+        Ok((loading.engine(&model)?, loading.embedder()?))
+    })
+    .await??;
+    let open = setup.open_store().await?;
+    let support = setup.support(&open, embed, engine).await?;
+    let as_json = args.json;
+    let answer = support.answer(&ticket(args)).await?;
+    if as_json {
+        let json = json!({"content": answer.content, "support": answer.report});
+        println!("{}", serde_json::to_string_pretty(&json)?);
+    } else {
+        println!("{}", render(&answer)?);
+    }
+    Ok(())
+}
+
+fn ticket(args: AskArgs) -> Ticket {
+    Ticket {
+        id: None,
+        channel: if args.subject.is_some() { Channel::Email } else { Channel::Chat },
+        subject: args.subject,
+        messages: vec![Message::new(Role::User, args.message)],
+        customer_verified: args.customer.is_some() && !args.unverified,
+        customer_email: args.customer,
+    }
+}
+
+/// The answer and its evidence, for a person to read.
+fn render(answer: &Answer) -> Result<String, std::fmt::Error> {
+    let (report, trace) = (&answer.report, &answer.trace);
+    let mut out = format!("{}\n\n", answer.content);
+    let decision = name(&report.decision);
+    let (outcome, writer) = (name(&report.outcome), name(&report.written_by));
+    writeln!(
+        out,
+        "decision   {decision}: {outcome}, confidence {:.2}, written by {writer}",
+        report.confidence
+    )?;
+    let intents: Vec<_> = report.intents.iter().map(|i| format!("{} {:.2}", i.label, i.confidence)).collect();
+    writeln!(out, "intents    {}", intents.join(", "))?;
+    if !report.order_ids.is_empty() {
+        writeln!(out, "orders     {}", report.order_ids.join(", "))?;
+    }
+    if let Some(handoff) = &report.handoff {
+        writeln!(out, "hand-off   {}", handoff.reason)?;
+        writeln!(out, "           {}", handoff.summary)?;
+        if let Some(draft) = &handoff.draft {
+            writeln!(out, "           draft: {}", draft.replace('\n', " "))?;
+        }
+    }
+    list(&mut out, "points", trace.points.iter().cloned())?;
+    list(&mut out, "cited", report.citations.iter().map(|c| format!("{}: \"{}\"", c.id, c.quote)))?;
+    list(&mut out, "found", trace.passages.iter().map(found))?;
+    list(&mut out, "faults", trace.faults.iter().cloned())?;
+    let timings: Vec<_> = report.timings_ms.iter().map(|(stage, ms)| format!("{stage} {ms} ms")).collect();
+    write!(out, "time       {}", timings.join(", "))?;
+    Ok(out)
+}
+
+fn list(out: &mut String, title: &str, lines: impl Iterator<Item = String>) -> std::fmt::Result {
+    for (i, line) in lines.enumerate() {
+        writeln!(out, "{:<10} {line}", if i == 0 { title } else { "" })?;
+    }
+    Ok(())
+}
+
+/// A passage and how it was found.
+fn found(quoted: &Quoted) -> String {
+    let rank = |found: Option<(usize, f32)>| found.map_or("-".to_owned(), |(rank, _)| rank.to_string());
+    let hit = &quoted.hit;
+    format!(
+        "{} (by words {}, by meaning {}; best sentence {:.2})",
+        hit.passage.id,
+        rank(hit.lexical),
+        rank(hit.dense),
+        quoted.similarity()
+    )
+}
+
+/// The name under which a value stands in the report.
+fn name(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(name)) => name,
+        _ => "?".to_owned(),
+    }
+}

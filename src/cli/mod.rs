@@ -1,0 +1,52 @@
+//! The command line: arguments in, rooms wired together, errors out in one line each.
+//!
+//! Place in the path: above it. `args` reads the flags, `setup` opens what the commands share
+//! (configuration, models, store), and each command has a file of its own.
+#![allow(clippy::print_stdout, reason = "a command line's results go to standard output")]
+
+mod args;
+mod ask;
+mod intents;
+mod models;
+mod serve;
+mod setup;
+mod store;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Args, Command};
+use setup::Setup;
+
+/// What a command ends with. The text of the error is all that the user sees of it.
+type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
+
+/// Runs the program and returns its exit code: 0, 1 after an error, 2 after unusable arguments.
+pub fn run() -> ExitCode {
+    match dispatch(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: Args) -> Outcome {
+    let setup = Setup::new(&args)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let command = args.command.unwrap_or_else(|| Command::Serve(args.serve));
+    let done = runtime.block_on(async {
+        match command {
+            Command::Serve(args) => serve::run(setup, args).await,
+            Command::Ask(args) => ask::run(setup, args).await,
+            Command::Store(command) => store::run(&setup, command).await,
+            Command::Models(command) => models::run(&setup, command),
+            Command::Intents(command) => intents::run(&setup, command),
+        }
+    });
+    // A generation that nobody waits for any more must not hold the process.
+    runtime.shutdown_background();
+    done
+}

@@ -1,0 +1,193 @@
+//! Opens what the commands share: configuration, models, store, and the pipeline over them.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use chrono::Utc;
+
+use super::{
+    Outcome,
+    args::{Args, ModelArgs},
+};
+use crate::{
+    config::Config,
+    embed::{Embed, MiniLm},
+    engine::{Engine, Generate, LoadSpec},
+    hub::{Catalog, DEFAULT_EMBEDDING_MODEL, Hub, LocalModel, ModelKind, StderrProgress},
+    intent::{Classifier, IntentHead},
+    ops::open_device,
+    retrieval::{self, Index, Passage},
+    store::{OrderStore, SqliteStore, demo},
+    support::{Parts, Settings, Support},
+    telemetry,
+};
+
+/// The demo store is the same on every machine.
+const DEMO_SEED: u64 = 7;
+const DEMO_NAME: &str = "Larkmoor";
+/// Files of the data folder: imported data, and the demo store, which is used until there is any.
+const STORE_FILE: &str = "store.sqlite";
+const DEMO_FILE: &str = "demo.sqlite";
+const INDEX_DIR: &str = "index";
+
+/// What every command starts from.
+pub(super) struct Setup {
+    pub(super) config: Config,
+    pub(super) hub: Hub,
+    pub(super) catalog: Catalog,
+    data_dir: PathBuf,
+}
+
+/// The store that is in use.
+pub(super) struct OpenStore {
+    pub(super) store: SqliteStore,
+    pub(super) is_demo: bool,
+}
+
+/// A language model's name and file.
+pub(super) struct ChosenModel {
+    pub(super) id: String,
+    path: PathBuf,
+}
+
+impl Setup {
+    /// Reads the configuration and applies the flags that all commands have.
+    pub(super) fn new(args: &Args) -> Outcome<Self> {
+        let mut config = Config::load(args.config.as_deref())?;
+        if let Some(dir) = &args.data {
+            config.store.data_dir.clone_from(dir);
+        }
+        config.models.offline |= args.offline;
+        telemetry::init(&config.log)?;
+        let hub = Hub::new(&config.models_dir()?, config.models.offline);
+        let data_dir = config.data_dir()?;
+        Ok(Self { hub, catalog: Catalog::builtin()?, data_dir, config })
+    }
+
+    /// Applies the flags that choose a model.
+    pub(super) fn choose_model(&mut self, args: &ModelArgs) {
+        if let Some(model) = &args.model {
+            self.config.model.id_or_path.clone_from(model);
+        }
+        if let Some(device) = args.device {
+            self.config.model.device = device;
+        }
+    }
+
+    /// The configured language model's file, fetched if it has to be. Blocks.
+    pub(super) fn language_model(&self) -> Outcome<ChosenModel> {
+        let wanted = self.config.model.id_or_path.as_str();
+        if is_path(wanted) {
+            let path = PathBuf::from(wanted);
+            let id = path
+                .file_stem()
+                .map_or_else(|| wanted.to_owned(), |stem| stem.to_string_lossy().into_owned());
+            return Ok(ChosenModel { id, path });
+        }
+        let local = self.fetch(wanted, ModelKind::Causal)?;
+        let path = local.gguf().ok_or_else(|| format!("the model {wanted} has no GGUF file"))?;
+        Ok(ChosenModel { id: wanted.to_owned(), path })
+    }
+
+    /// Loads the language model. Blocks.
+    pub(super) fn engine(&self, model: &ChosenModel) -> Outcome<Engine> {
+        let device = open_device(self.config.model.device)?;
+        let context_length = self.config.model.context_length;
+        Ok(Engine::load(&LoadSpec {
+            id: model.id.clone(),
+            path: model.path.clone(),
+            device,
+            context_length,
+        })?)
+    }
+
+    /// Loads the embedding model, fetched if it has to be. Blocks.
+    pub(super) fn embedder(&self) -> Outcome<Arc<dyn Embed>> {
+        let local = self.fetch(DEFAULT_EMBEDDING_MODEL, ModelKind::Embedding)?;
+        Ok(Arc::new(MiniLm::load(&local.dir, &open_device(self.config.model.device)?)?))
+    }
+
+    fn fetch(&self, id: &str, kind: ModelKind) -> Outcome<LocalModel> {
+        let manifest = self.catalog.get(id)?;
+        if manifest.kind != kind {
+            return Err(format!(
+                "{id} is a model of another kind and cannot be used here; see `tier0 models list`"
+            )
+            .into());
+        }
+        Ok(self.hub.fetch(manifest, &StderrProgress::new())?)
+    }
+
+    /// The store of imported data, or the demo store while nothing has been imported.
+    pub(super) async fn open_store(&self) -> Outcome<OpenStore> {
+        let imported = self.data_dir.join(STORE_FILE);
+        if imported.exists() {
+            return Ok(OpenStore { store: SqliteStore::open(&imported).await?, is_demo: false });
+        }
+        let store = SqliteStore::open(&self.data_dir.join(DEMO_FILE)).await?;
+        if store.counts().await?.customers == 0 {
+            demo::generate(DEMO_SEED, Utc::now().date_naive())?.import_into(&store).await?;
+        }
+        Ok(OpenStore { store, is_demo: true })
+    }
+
+    /// The store of imported data, created if it is not there.
+    pub(super) async fn create_store(&self) -> Outcome<SqliteStore> {
+        Ok(SqliteStore::open(&self.data_dir.join(STORE_FILE)).await?)
+    }
+
+    /// The support pipeline over a store.
+    pub(super) async fn support(
+        &self,
+        open: &OpenStore,
+        embed: Arc<dyn Embed>,
+        llm: Engine,
+    ) -> Outcome<Support> {
+        let articles = open.store.articles().await?;
+        let (index_dir, embedder) = (self.data_dir.join(INDEX_DIR), Arc::clone(&embed));
+        let passages = passages(articles);
+        let index = tokio::task::spawn_blocking(move || Index::open_or_build(&index_dir, passages, embedder))
+            .await??;
+        let parts = Parts {
+            classifier: Arc::new(Classifier::new(Arc::clone(&embed), IntentHead::shipped()?)?),
+            store: Arc::new(open.store.clone()),
+            index: Arc::new(index),
+            embed,
+            llm: Arc::new(llm) as Arc<dyn Generate>,
+        };
+        Ok(Support::new(parts, self.support_settings(open.is_demo))?)
+    }
+
+    fn support_settings(&self, is_demo: bool) -> Settings {
+        let config = &self.config.support;
+        let set = Some(config.store_name.clone()).filter(|name| !name.is_empty());
+        Settings {
+            store_name: set.or_else(|| is_demo.then(|| DEMO_NAME.to_owned())),
+            max_reply_tokens: config.max_reply_tokens,
+            n_passages: config.passages,
+            min_confidence: config.min_intent_confidence,
+            min_similarity: config.min_similarity,
+        }
+    }
+}
+
+/// Whether the user named a file rather than a model: model ids have neither slash nor suffix.
+fn is_path(text: &str) -> bool {
+    text.ends_with(".gguf") || text.contains(['/', '\\']) || Path::new(text).is_file()
+}
+
+fn passages(articles: Vec<crate::store::Article>) -> Vec<Passage> {
+    let articles = articles.into_iter().map(|article| retrieval::Article {
+        id: article.id.to_string(),
+        title: article.title,
+        text: article.text,
+    });
+    retrieval::passages(&articles.collect::<Vec<_>>())
+}
+
+/// The demo store, as it is made on a fresh machine today.
+pub(super) fn demo_store() -> Outcome<demo::DemoStore> {
+    Ok(demo::generate(DEMO_SEED, Utc::now().date_naive())?)
+}

@@ -1,0 +1,33 @@
+//! `tier0 store`: brings data in, writes the demo store out.
+
+use super::{
+    Outcome,
+    args::{ImportFormat, StoreCommand},
+    setup::{Setup, demo_store},
+};
+use crate::store::{OrderStore, import_native};
+
+/// Runs one of the store's commands.
+pub(super) async fn run(setup: &Setup, command: StoreCommand) -> Outcome {
+    match command {
+        StoreCommand::Import { from: ImportFormat::Native, dir } => {
+            let store = setup.create_store().await?;
+            let summary = import_native(&store, &dir).await?;
+            println!("imported {}:\n{summary}", dir.display());
+        }
+        StoreCommand::Demo { dir } => {
+            demo_store()?.write_to(&dir)?;
+            println!("the demo store is in {}; bring it in with `tier0 store import {0}`", dir.display());
+        }
+        StoreCommand::Info => {
+            let open = setup.open_store().await?;
+            let counts = open.store.counts().await?;
+            let which = if open.is_demo { "demo store (nothing has been imported)" } else { "imported data" };
+            println!(
+                "{which}: {} customers, {} orders, {} products with {} variants, {} articles",
+                counts.customers, counts.orders, counts.products, counts.variants, counts.articles
+            );
+        }
+    }
+    Ok(())
+}

@@ -1,1 +1,0 @@
-//! The configuration: defaults, `tier0.toml`, `TIER0_*` variables and flags, merged once and checked.

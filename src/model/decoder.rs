@@ -1,0 +1,125 @@
+//! The transformer: embedding, layers, final norm, output projection.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{
+    AttentionWindow, Batch, Forward, Gguf, KvCache, KvCacheSpec, Logits, ModelConfig, ModelError,
+    block::Block,
+};
+use crate::ops::{Embedding, Linear, RmsNorm, Rope};
+
+/// The weights of a model, in its device's memory.
+#[derive(Debug)]
+pub struct Decoder {
+    config: ModelConfig,
+    device: Device,
+    embedding: Embedding,
+    blocks: Vec<Block>,
+    norm: RmsNorm,
+    output: Linear,
+    rope: Rope,
+    sliding_rope: Option<Rope>,
+}
+
+impl Decoder {
+    /// Loads a model for contexts of at most `context_length` tokens.
+    ///
+    /// # Errors
+    /// When the architecture is not supported, or a tensor is missing, misshapen or unreadable.
+    pub fn load(gguf: &mut Gguf, context_length: usize, device: &Device) -> Result<Self, ModelError> {
+        let config = ModelConfig::read(gguf)?;
+        let shape = [config.n_vocab, config.hidden];
+        let table = gguf.quantised("token_embd.weight", &shape, device)?;
+        // A file without an output projection ties it to the embeddings.
+        let output = match gguf.has_tensor("output.weight") {
+            true => gguf.quantised("output.weight", &shape, device)?,
+            false => table.clone(),
+        };
+        let norm = gguf.plain("output_norm.weight", &[config.hidden], device)?;
+        let blocks = (0..config.layers.len()).map(|layer| Block::load(gguf, &config, layer, device));
+        let n_positions = context_length.min(config.context_length);
+        let sliding = config.sliding_rope.as_ref();
+        Ok(Self {
+            embedding: Embedding::new(table, config.embedding_scale)?,
+            blocks: blocks.collect::<Result<_, _>>()?,
+            norm: RmsNorm::new(norm, config.norm_epsilon),
+            output: Linear::new(output, None)?,
+            rope: Rope::new(&config.rope, n_positions, device)?,
+            sliding_rope: sliding.map(|spec| Rope::new(spec, n_positions, device)).transpose()?,
+            device: device.clone(),
+            config,
+        })
+    }
+
+    /// How it is built.
+    pub fn config(&self) -> &ModelConfig {
+        &self.config
+    }
+
+    /// An empty cache of this model's shape.
+    ///
+    /// # Errors
+    /// When the device has no room for it.
+    pub fn new_cache(&self, spec: KvCacheSpec, dtype: DType) -> Result<KvCache, ModelError> {
+        Ok(KvCache::new(&self.config, spec, dtype, &self.device)?)
+    }
+
+    /// Runs a batch; returns the sampled rows' logits, `[n_sampled, n_vocab]` f32, or `None` where
+    /// no row is sampled.
+    ///
+    /// # Errors
+    /// When the device fails, or the batch names slots or positions that do not exist.
+    pub fn forward(&self, batch: &Batch, cache: &mut KvCache) -> candle_core::Result<Option<Tensor>> {
+        let hidden = self.hidden(batch, cache)?;
+        if batch.sampled().is_empty() {
+            return Ok(None);
+        }
+        let sampled = Tensor::new(batch.sampled(), &self.device)?;
+        let x = self.norm.forward(&hidden.index_select(&sampled, 0)?)?;
+        self.output.forward(&x)?.to_dtype(DType::F32).map(Some)
+    }
+
+    /// The residual stream behind the last layer, `[n_tokens, hidden]`.
+    fn hidden(&self, batch: &Batch, cache: &mut KvCache) -> candle_core::Result<Tensor> {
+        let positions = Tensor::new(batch.positions(), &self.device)?;
+        let rope = self.rope.at(&positions)?;
+        let sliding_rope = self.sliding_rope.as_ref().map(|rope| rope.at(&positions)).transpose()?;
+        let mut x = self.embedding.forward(&Tensor::new(batch.tokens(), &self.device)?)?;
+        for (index, block) in self.blocks.iter().enumerate() {
+            let rope = match (self.config.layers[index], &sliding_rope) {
+                (AttentionWindow::Sliding(_), Some(sliding)) => sliding,
+                _ => &rope,
+            };
+            x = block.forward(&x, batch, rope, cache.layer(index))?;
+        }
+        Ok(x)
+    }
+}
+
+/// A decoder together with its cache.
+#[derive(Debug)]
+pub struct CausalLm {
+    decoder: Decoder,
+    cache: KvCache,
+}
+
+impl CausalLm {
+    /// Joins a decoder and a cache made by [`Decoder::new_cache`].
+    pub fn new(decoder: Decoder, cache: KvCache) -> Self {
+        Self { decoder, cache }
+    }
+}
+
+impl Forward for CausalLm {
+    fn forward(&mut self, batch: &Batch) -> Result<Logits, ModelError> {
+        let data = match self.decoder.forward(batch, &mut self.cache)? {
+            Some(logits) => logits.flatten_all()?.to_vec1()?,
+            None => Vec::new(),
+        };
+        Ok(Logits::new(data, self.decoder.config.n_vocab))
+    }
+
+    fn cache_spec(&self) -> KvCacheSpec {
+        self.cache.spec()
+    }
+}

@@ -1,0 +1,195 @@
+//! A GGUF file: its metadata, read by key, and its tensors, read by name.
+
+use std::{
+    fs::File,
+    io::BufReader,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use candle_core::{
+    Device, Tensor,
+    quantized::{
+        QTensor,
+        gguf_file::{Content, Value},
+    },
+};
+
+use super::ModelError;
+
+/// An opened GGUF file whose header is read and whose length is checked.
+#[derive(Debug)]
+pub struct Gguf {
+    path: PathBuf,
+    content: Content,
+    reader: BufReader<File>,
+    architecture: String,
+}
+
+impl Gguf {
+    /// Opens a file, reads its header and checks that all its tensors are there.
+    ///
+    /// # Errors
+    /// When the file is missing, not GGUF, truncated, or holds types that cannot be read.
+    pub fn open(path: &Path) -> Result<Self, ModelError> {
+        let file = File::open(path).map_err(|source| match source.kind() {
+            std::io::ErrorKind::NotFound => ModelError::Missing { path: path.to_owned() },
+            _ => ModelError::Io { path: path.to_owned(), source },
+        })?;
+        let actual =
+            file.metadata().map_err(|source| ModelError::Io { path: path.to_owned(), source })?.len();
+        let mut reader = BufReader::with_capacity(1 << 20, file);
+        let content = Content::read(&mut reader).map_err(|error| unreadable(path, &error))?;
+        let needed = content.tensor_infos.values().map(|info| end_of(info, content.tensor_data_offset)).max();
+        if let Some(needed) = needed.filter(|needed| *needed > actual) {
+            return Err(ModelError::Truncated { path: path.to_owned(), needed, actual });
+        }
+        let mut gguf = Self { path: path.to_owned(), content, reader, architecture: String::new() };
+        gguf.architecture = gguf.string("general.architecture")?.to_owned();
+        Ok(gguf)
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// `general.architecture`, which prefixes the model's own keys.
+    pub fn architecture(&self) -> &str {
+        &self.architecture
+    }
+
+    /// A metadata value, if the key is there.
+    pub fn value(&self, key: &str) -> Option<&Value> {
+        self.content.metadata.get(key)
+    }
+
+    /// A value of the model's own, such as `qwen2.block_count` for `block_count`.
+    fn own(&self, key: &str) -> Option<(String, &Value)> {
+        let key = format!("{}.{key}", self.architecture);
+        self.value(&key).map(|value| (key, value))
+    }
+
+    /// A string.
+    ///
+    /// # Errors
+    /// When the key is missing or not a string.
+    pub fn string(&self, key: &str) -> Result<&str, ModelError> {
+        let value = self.value(key).ok_or_else(|| missing(key))?;
+        Ok(value.to_string().map_err(|error| ill_typed(key, &error))?)
+    }
+
+    /// A count of the model's own, if it is there.
+    ///
+    /// # Errors
+    /// When it is no whole number.
+    pub fn count_opt(&self, key: &str) -> Result<Option<usize>, ModelError> {
+        let Some((key, value)) = self.own(key) else { return Ok(None) };
+        let number = match value {
+            Value::I32(n) => u64::try_from(*n).ok(),
+            Value::I64(n) => u64::try_from(*n).ok(),
+            other => other.to_u64().ok(),
+        };
+        let reason =
+            || ModelError::Metadata { reason: format!("{value:?} is not a count"), key: key.clone() };
+        number.and_then(|n| usize::try_from(n).ok()).map(Some).ok_or_else(reason)
+    }
+
+    /// A count of the model's own.
+    ///
+    /// # Errors
+    /// When it is missing, zero or no whole number.
+    pub fn count(&self, key: &str) -> Result<usize, ModelError> {
+        let name = || format!("{}.{key}", self.architecture);
+        match self.count_opt(key)? {
+            Some(0) => Err(ModelError::Metadata { key: name(), reason: "it is 0".to_owned() }),
+            Some(n) => Ok(n),
+            None => Err(missing(&name())),
+        }
+    }
+
+    /// A real number of the model's own, if it is there.
+    ///
+    /// # Errors
+    /// When it is no number.
+    pub fn real_opt(&self, key: &str) -> Result<Option<f32>, ModelError> {
+        let Some((key, value)) = self.own(key) else { return Ok(None) };
+        match value {
+            Value::F32(x) => Ok(Some(*x)),
+            Value::F64(x) => Ok(Some(*x as f32)),
+            other => Err(ModelError::Metadata { reason: format!("{other:?} is not a number"), key }),
+        }
+    }
+
+    /// A text of the model's own, if it is there and is text.
+    pub fn text_opt(&self, key: &str) -> Option<&str> {
+        self.own(key).and_then(|(_, value)| value.to_string().ok()).map(String::as_str)
+    }
+
+    /// Whether there is a tensor of this name.
+    pub fn has_tensor(&self, name: &str) -> bool {
+        self.content.tensor_infos.contains_key(name)
+    }
+
+    /// A tensor as it is stored.
+    ///
+    /// # Errors
+    /// When it is missing, has another shape, or cannot be read.
+    pub fn quantised(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        device: &Device,
+    ) -> Result<Arc<QTensor>, ModelError> {
+        let unusable = |reason: String| ModelError::Tensor { name: name.to_owned(), reason };
+        let info = self.content.tensor_infos.get(name).ok_or_else(|| unusable("it is missing".to_owned()))?;
+        if info.shape.dims() != shape {
+            return Err(unusable(format!("its shape is {:?}, expected {shape:?}", info.shape.dims())));
+        }
+        let tensor = info.read(&mut self.reader, self.content.tensor_data_offset, device);
+        tensor.map(Arc::new).map_err(|error| unusable(error.to_string()))
+    }
+
+    /// A tensor as f32.
+    ///
+    /// # Errors
+    /// As [`Gguf::quantised`].
+    pub fn plain(&mut self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor, ModelError> {
+        let tensor = self.quantised(name, shape, device)?;
+        tensor
+            .dequantize(device)
+            .map_err(|error| ModelError::Tensor { name: name.to_owned(), reason: error.to_string() })
+    }
+
+    /// First dimension of a tensor (its number of rows), if it is there.
+    pub fn n_rows(&self, name: &str) -> Option<usize> {
+        self.content.tensor_infos.get(name).and_then(|info| info.shape.dims().first().copied())
+    }
+}
+
+fn missing(key: &str) -> ModelError {
+    ModelError::Metadata { key: key.to_owned(), reason: "it is missing".to_owned() }
+}
+
+fn ill_typed(key: &str, error: &candle_core::Error) -> ModelError {
+    ModelError::Metadata { key: key.to_owned(), reason: error.to_string() }
+}
+
+/// One past the last byte of a tensor in the file.
+fn end_of(info: &candle_core::quantized::gguf_file::TensorInfo, data_offset: u64) -> u64 {
+    let blocks = info.shape.elem_count().div_ceil(info.ggml_dtype.block_size());
+    data_offset.saturating_add(info.offset).saturating_add((blocks * info.ggml_dtype.type_size()) as u64)
+}
+
+/// Candle reports every fault of a header as text; the quantisation is the one that users meet.
+fn unreadable(path: &Path, error: &candle_core::Error) -> ModelError {
+    let (path, text) = (path.to_owned(), error.to_string());
+    let reason = text.lines().next().unwrap_or_default().to_owned();
+    if reason.contains("unknown dtype") {
+        ModelError::UnsupportedQuantisation { path, reason }
+    } else if matches!(error, candle_core::Error::Io(_)) || reason.contains("remaining") {
+        ModelError::Malformed { path, reason: format!("the header is cut short ({reason})") }
+    } else {
+        ModelError::Malformed { path, reason }
+    }
+}

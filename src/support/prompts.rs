@@ -1,0 +1,85 @@
+//! The texts in `prompts/`: what the model is told, and the fixed replies.
+
+use minijinja::{Environment, UndefinedBehavior, Value, syntax::SyntaxConfig};
+
+use super::SupportError;
+
+/// A text in `prompts/`, by its file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Prompt {
+    ComposeSystem,
+    ComposeUser,
+    Points,
+    Escalate,
+    VerifyIdentity,
+    OrderNotFound,
+    NoOrders,
+    WhichOrder,
+}
+
+impl Prompt {
+    const ALL: [Self; 8] = [
+        Self::ComposeSystem,
+        Self::ComposeUser,
+        Self::Points,
+        Self::Escalate,
+        Self::VerifyIdentity,
+        Self::OrderNotFound,
+        Self::NoOrders,
+        Self::WhichOrder,
+    ];
+
+    fn file(self) -> (&'static str, &'static str) {
+        macro_rules! file {
+            ($name:literal) => {
+                ($name, include_str!(concat!("../../prompts/", $name)))
+            };
+        }
+        match self {
+            Self::ComposeSystem => file!("compose_system.jinja"),
+            Self::ComposeUser => file!("compose_user.jinja"),
+            Self::Points => file!("replies/points.jinja"),
+            Self::Escalate => file!("replies/escalate.jinja"),
+            Self::VerifyIdentity => file!("replies/verify_identity.jinja"),
+            Self::OrderNotFound => file!("replies/order_not_found.jinja"),
+            Self::NoOrders => file!("replies/no_orders.jinja"),
+            Self::WhichOrder => file!("replies/which_order.jinja"),
+        }
+    }
+}
+
+/// All texts, compiled.
+#[derive(Debug)]
+pub(super) struct Prompts(Environment<'static>);
+
+impl Prompts {
+    /// Compiles every text.
+    ///
+    /// # Errors
+    /// When one of them is not valid Jinja.
+    pub(super) fn compile() -> Result<Self, SupportError> {
+        let mut environment = Environment::new();
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(failed)?;
+        environment.set_syntax(syntax);
+        // A misspelt variable is an error, not an empty space in a customer's reply.
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        for prompt in Prompt::ALL {
+            let (name, source) = prompt.file();
+            environment.add_template(name, source).map_err(failed)?;
+        }
+        Ok(Self(environment))
+    }
+
+    /// Fills a text in; white space around it is dropped.
+    ///
+    /// # Errors
+    /// When the text names something that `values` lacks.
+    pub(super) fn render(&self, prompt: Prompt, values: Value) -> Result<String, SupportError> {
+        let template = self.0.get_template(prompt.file().0).map_err(failed)?;
+        template.render(values).map(|text| text.to_string().trim().to_owned()).map_err(failed)
+    }
+}
+
+fn failed(error: minijinja::Error) -> SupportError {
+    SupportError::Stage { stage: "prompts", reason: error.to_string() }
+}

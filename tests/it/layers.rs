@@ -1,0 +1,202 @@
+//! Imports point downwards: reads every path under `src/` that begins with `crate::`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use rstest::rstest;
+
+/// Each room with the rooms that it may import. A room that is not listed is a mistake.
+const MAY_IMPORT: &[(&str, &[&str])] = &[
+    ("config", &[]),
+    ("hub", &[]),
+    ("store", &[]),
+    ("ops", &["config"]),
+    ("telemetry", &["config"]),
+    ("model", &["ops"]),
+    ("embed", &["ops"]),
+    ("engine", &["model", "ops"]),
+    ("intent", &["embed"]),
+    ("retrieval", &["embed"]),
+    ("support", BELOW_SUPPORT),
+    ("api", ABOVE_SUPPORT),
+    ("eval", ABOVE_SUPPORT),
+];
+
+const BELOW_SUPPORT: &[&str] = &["engine", "intent", "retrieval", "store", "model", "embed"];
+
+const ABOVE_SUPPORT: &[&str] =
+    &["support", "engine", "intent", "retrieval", "store", "model", "embed", "config", "telemetry"];
+
+/// These wire the rooms together and may import all of them.
+const WIRING: &[&str] = &["cli", "lib", "main"];
+
+/// A path that begins with `crate::`, and where it stands.
+#[derive(Debug, PartialEq, Eq)]
+struct Import {
+    line: usize,
+    room: String,
+}
+
+/// Every room that `source` names after `crate::`, in code.
+fn imports(source: &str) -> Vec<Import> {
+    let code = without_comments(source);
+    let mut imports = Vec::new();
+    for (at, path) in code.match_indices("crate::") {
+        let before = code[..at].chars().next_back();
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
+            continue;
+        }
+        let line = code[..at].matches('\n').count() + 1;
+        let rest = &code[at + path.len()..];
+        imports.extend(first_segments(rest).into_iter().map(|room| Import { line, room }));
+    }
+    imports
+}
+
+/// Line comments may speak of any room. Cutting one at a `//` inside a string loses nothing
+/// that could be an import, and keeps the number of lines.
+fn without_comments(source: &str) -> String {
+    let code = |line: &str| line.split("//").next().unwrap_or_default().to_owned();
+    source.lines().map(code).collect::<Vec<_>>().join("\n")
+}
+
+/// The first names of a path: one, or several in braces as in `{api, engine::{Event, Usage}}`.
+fn first_segments(path: &str) -> Vec<String> {
+    let name = |text: &str| -> String {
+        let is_name = |c: &char| c.is_alphanumeric() || *c == '_';
+        text.trim_start().chars().take_while(is_name).collect()
+    };
+    let Some(group) = path.trim_start().strip_prefix('{') else {
+        return vec![name(path)];
+    };
+    let mut names = Vec::new();
+    let (mut depth, mut start) = (0, 0);
+    for (at, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' if depth == 0 => {
+                names.push(name(&group[start..at]));
+                start = at + 1;
+            }
+            '}' => {
+                names.push(name(&group[start..at]));
+                break;
+            }
+            _ => {}
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+/// What is wrong with the imports of one file, a line for each.
+fn faults(file: &Path, source: &str) -> Vec<String> {
+    let room = room_of(file);
+    if WIRING.contains(&room.as_str()) {
+        return Vec::new();
+    }
+    let shown = file.display();
+    let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == room) else {
+        return vec![format!(
+            "{shown}: the room `{room}` has no place yet; add it to MAY_IMPORT in {}",
+            file!()
+        )];
+    };
+    imports(source)
+        .into_iter()
+        .filter(|import| import.room != room && !allowed.contains(&import.room.as_str()))
+        .map(|Import { line, room: other }| {
+            format!(
+                "{shown}:{line}: `{room}` may not import `{other}`; it may import {}",
+                if allowed.is_empty() { "no other room".to_owned() } else { allowed.join(", ") }
+            )
+        })
+        .collect()
+}
+
+/// `src/api/chat.rs` and `src/api.rs` are both of the room `api`.
+fn room_of(file: &Path) -> String {
+    let first = file.components().nth(1).expect("a path under src");
+    let name = Path::new(first.as_os_str()).file_stem();
+    name.expect("a name").to_string_lossy().into_owned()
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder that can be read") {
+        let path = entry.expect("an entry that can be read").path();
+        if path.is_dir() {
+            files.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files
+}
+
+#[test]
+fn imports_point_downwards() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let files = sources(&root.join("src"));
+    assert!(files.len() > MAY_IMPORT.len(), "the sources were not found");
+    let faults: Vec<_> = files
+        .iter()
+        .flat_map(|file| {
+            let source = fs::read_to_string(file).expect("a source that can be read");
+            faults(file.strip_prefix(root).expect("a path under the root"), &source)
+        })
+        .collect();
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+#[test]
+fn every_room_is_below_those_that_import_it() {
+    for (room, allowed) in MAY_IMPORT {
+        for other in *allowed {
+            let (_, back) = MAY_IMPORT.iter().find(|(name, _)| name == other).unwrap();
+            assert!(!back.contains(room), "`{room}` and `{other}` import each other");
+        }
+    }
+}
+
+#[rstest]
+#[case::upwards("src/engine/worker.rs", "use crate::api::AppState;", "`api`")]
+#[case::sideways("src/engine/worker.rs", "use crate::store::Order;", "`store`")]
+#[case::from_a_leaf("src/store/mod.rs", "use crate::model::chat::Message;", "`model`")]
+#[case::in_a_group("src/support/a.rs", "use crate::{engine::{self, Usage}, api::X};", "`api`")]
+#[case::in_an_expression("src/ops/a.rs", "let x = crate::model::f(1);", "`model`")]
+#[case::of_a_macro("src/ops/a.rs", "$crate::engine::submit()", "`engine`")]
+fn an_import_that_points_up_is_found(#[case] file: &str, #[case] line: &str, #[case] imported: &str) {
+    let source = format!("//! A file.\n\n{line}\n");
+    let faults = faults(Path::new(file), &source);
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(faults[0].starts_with(&format!("{file}:3: ")), "{faults:?}");
+    assert!(faults[0].contains(&format!("may not import {imported}")), "{faults:?}");
+}
+
+#[rstest]
+#[case::downwards("src/api/chat.rs", "use crate::support::Ticket;")]
+#[case::itself("src/api/chat.rs", "use crate::api::AppState;")]
+#[case::another_crate("src/store/a.rs", "use other_crate::api::X;")]
+#[case::visibility("src/store/a.rs", "pub(crate) fn api() {}")]
+#[case::a_comment("src/engine/mod.rs", "/// See [`crate::api`].")]
+#[case::wiring("src/cli.rs", "use crate::{api, engine, store};")]
+fn an_import_that_points_down_is_not(#[case] file: &str, #[case] line: &str) {
+    assert_eq!(faults(Path::new(file), line), Vec::<String>::new());
+}
+
+#[test]
+fn a_group_over_several_lines_is_read_whole() {
+    let source = "use crate::{\n    engine::{Event, Usage},\n    model::TokenId,\n};\nfn f() {}";
+    let rooms: Vec<_> = imports(source).into_iter().map(|i| i.room).collect();
+    assert_eq!(rooms, ["engine", "model"]);
+}
+
+#[test]
+fn a_room_without_a_place_is_found() {
+    let faults = faults(Path::new("src/attic/mod.rs"), "");
+    assert!(faults[0].contains("`attic`"), "{faults:?}");
+}

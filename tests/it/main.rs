@@ -1,0 +1,6 @@
+//! Tests that see the program from outside, in one binary so that it links once.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+mod api;
+mod fakes;
+mod layers;
