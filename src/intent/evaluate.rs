@@ -101,27 +101,27 @@ impl Evaluation {
 fn label_reports(predictions: &[Prediction<'_>]) -> Vec<LabelReport> {
     #[derive(Default)]
     struct Counts {
-        right: usize,
-        predicted: usize,
-        true_: usize,
+        n_right: usize,
+        n_predicted: usize,
+        n_true: usize,
     }
     let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
     for p in predictions {
-        counts.entry(p.truth).or_default().true_ += 1;
-        counts.entry(p.predicted).or_default().predicted += 1;
+        counts.entry(p.truth).or_default().n_true += 1;
+        counts.entry(p.predicted).or_default().n_predicted += 1;
         if p.truth == p.predicted {
-            counts.entry(p.truth).or_default().right += 1;
+            counts.entry(p.truth).or_default().n_right += 1;
         }
     }
     counts
         .into_iter()
-        .filter(|(_, c)| c.true_ > 0)
+        .filter(|(_, c)| c.n_true > 0)
         .map(|(label, c)| LabelReport {
             label: label.to_owned(),
-            n_examples: c.true_,
-            precision: ratio(c.right, c.predicted),
-            recall: ratio(c.right, c.true_),
-            f1: ratio(2 * c.right, c.predicted + c.true_),
+            n_examples: c.n_true,
+            precision: ratio(c.n_right, c.n_predicted),
+            recall: ratio(c.n_right, c.n_true),
+            f1: ratio(2 * c.n_right, c.n_predicted + c.n_true),
         })
         .collect()
 }

@@ -32,7 +32,7 @@ pub struct TrainOptions {
 
 impl Default for TrainOptions {
     fn default() -> Self {
-        Self { l2: 1e-4, n_folds: 5, max_steps: 2000, seed: 0 }
+        Self { l2: 2e-4, n_folds: 5, max_steps: 1000, seed: 0 }
     }
 }
 

@@ -77,7 +77,7 @@ impl Lexical {
             return Ok(Vec::new());
         }
         let searcher = self.reader.searcher();
-        // tantivy's collector breaks ties by document, but only among what it keeps.
+        // Ties go to the lower document, which is the earlier passage.
         let collector = TopDocs::with_limit(n).order_by_score();
         let found = searcher.search(&BooleanQuery::new(clauses), &collector)?;
         let mut scored = Vec::with_capacity(found.len());
@@ -121,24 +121,22 @@ fn schema() -> (Schema, Fields) {
 
 /// Lower-cased, stemmed words without stop words ("the", "is"): the same for passages and queries.
 fn analyzer() -> TextAnalyzer {
+    let stop_words = STOP_WORDS.split_whitespace().map(str::to_owned);
     TextAnalyzer::builder(SimpleTokenizer::default())
         .filter(RemoveLongFilter::limit(MAX_TOKEN_BYTES))
         .filter(LowerCaser)
-        .filter(StopWordFilter::remove(stop_words()))
+        .filter(StopWordFilter::remove(stop_words))
         .filter(Stemmer::new(Language::English))
         .build()
 }
 
-/// Words that say nothing about what a passage or a question is about.
-fn stop_words() -> impl Iterator<Item = String> {
-    [
-        "a", "an", "and", "are", "as", "at", "be", "by", "for", "from", "i", "if", "in", "into", "is", "it",
-        "its", "me", "my", "of", "on", "or", "our", "s", "so", "t", "that", "the", "their", "then", "there",
-        "these", "they", "this", "to", "was", "we", "were", "will", "with", "you", "your",
-    ]
-    .into_iter()
-    .map(str::to_owned)
-}
+/// Words that say nothing about what a passage or a question is about: articles, pronouns,
+/// prepositions, auxiliaries and question words, and what the tokenizer leaves of "I'll".
+const STOP_WORDS: &str = "a about am an and any are as at be been but by can could d did do does \
+    for from get got had has have hello hi how i if in into is it its just let ll m may me might \
+    must my need of on or our please re s should so some t than thanks that the their them then \
+    there these they this those to ve want was we were what when where which who why will with \
+    would you your";
 
 fn query_terms(query: &str) -> BTreeSet<String> {
     let mut analyzer = analyzer();

@@ -21,9 +21,9 @@ use crate::embed::{Embed, EmbedError};
 use dense::Dense;
 use lexical::Lexical;
 
-/// How many candidates each ranking hands to the fusion, for every hit asked for. Deeper ranks
-/// carry hardly any weight.
-const CANDIDATES_PER_HIT: usize = 4;
+/// How many candidates each ranking hands to the fusion, unless more hits are asked for: the same
+/// for every number of hits, so that asking for more does not change the first.
+const N_CANDIDATES: usize = 20;
 
 /// Why an index could not be built or asked.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +128,7 @@ impl Index {
         if k == 0 || self.passages.is_empty() {
             return Ok(Vec::new());
         }
-        let n_candidates = k.saturating_mul(CANDIDATES_PER_HIT);
+        let n_candidates = N_CANDIDATES.max(k);
         let by_words = self.lexical.search(query, n_candidates)?;
         let query_vector = self.embed.embed(&[query])?.swap_remove(0);
         let by_meaning = self.dense.search(&query_vector, n_candidates);
