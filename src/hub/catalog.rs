@@ -11,6 +11,7 @@ pub const DEFAULT_EMBEDDING_MODEL: &str = "all-minilm-l6-v2";
 
 #[derive(RustEmbed)]
 #[folder = "models/"]
+#[include = "*.toml"]
 struct ManifestFiles;
 
 /// The models that can be fetched by name.

@@ -10,7 +10,7 @@ use std::{
 use candle_core::{
     Device, Tensor,
     quantized::{
-        QTensor,
+        GgmlDType, QTensor,
         gguf_file::{Content, Value},
     },
 };
@@ -24,6 +24,7 @@ pub struct Gguf {
     content: Content,
     reader: BufReader<File>,
     architecture: String,
+    dequantise: bool,
 }
 
 impl Gguf {
@@ -44,9 +45,17 @@ impl Gguf {
         if let Some(needed) = needed.filter(|needed| *needed > actual) {
             return Err(ModelError::Truncated { path: path.to_owned(), needed, actual });
         }
-        let mut gguf = Self { path: path.to_owned(), content, reader, architecture: String::new() };
+        let mut gguf =
+            Self { path: path.to_owned(), content, reader, architecture: String::new(), dequantise: false };
         gguf.architecture = gguf.string("general.architecture")?.to_owned();
         Ok(gguf)
+    }
+
+    /// The same file, its tensors handed out in f32 whatever they are stored in: to compare with,
+    /// at several times the memory.
+    #[must_use]
+    pub fn dequantised(self) -> Self {
+        Self { dequantise: true, ..self }
     }
 
     /// The file.
@@ -131,7 +140,7 @@ impl Gguf {
         self.content.tensor_infos.contains_key(name)
     }
 
-    /// A tensor as it is stored.
+    /// A tensor as it is stored, or in f32 where the file is to be [dequantised](Self::dequantised).
     ///
     /// # Errors
     /// When it is missing, has another shape, or cannot be read.
@@ -147,6 +156,10 @@ impl Gguf {
             return Err(unusable(format!("its shape is {:?}, expected {shape:?}", info.shape.dims())));
         }
         let tensor = info.read(&mut self.reader, self.content.tensor_data_offset, device);
+        let tensor = match self.dequantise {
+            true => tensor.and_then(|t| QTensor::quantize(&t.dequantize(device)?, GgmlDType::F32)),
+            false => tensor,
+        };
         tensor.map(Arc::new).map_err(|error| unusable(error.to_string()))
     }
 

@@ -3,4 +3,6 @@
 
 mod api;
 mod fakes;
+mod golden;
 mod layers;
+mod models;

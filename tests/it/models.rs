@@ -1,0 +1,29 @@
+//! Real models for tests: fetched as the program fetches them, into the same folder.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tier0::{
+    config::Config,
+    hub::{Catalog, Hub, LocalModel, StderrProgress},
+};
+
+/// Tests that compute with a real model take turns: side by side they would only be slower.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Waits for the machine to be free for a heavy test.
+pub(crate) fn my_turn() -> MutexGuard<'static, ()> {
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A model's files. `None`, with a message, when it is not here and fetching is switched off.
+pub(crate) fn local(id: &str) -> Option<LocalModel> {
+    let config = Config::load(None).unwrap();
+    let catalog = Catalog::builtin().unwrap();
+    let manifest = catalog.get(id).unwrap();
+    let hub = Hub::new(&config.models_dir().unwrap(), false);
+    if hub.local(manifest).is_none() && std::env::var_os("TIER0_OFFLINE").is_some() {
+        eprintln!("skipped: {id} is not in the models folder and TIER0_OFFLINE is set");
+        return None;
+    }
+    Some(hub.fetch(manifest, &StderrProgress::new()).unwrap())
+}
