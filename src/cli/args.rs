@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
 use crate::config::Device;
 
@@ -11,7 +11,7 @@ use crate::config::Device;
 /// Without a command it serves: the models are fetched on the first start, a demo store is made
 /// where no data has been imported, and the OpenAI-compatible API listens on 127.0.0.1:8080.
 #[derive(Debug, Parser)]
-#[command(name = "tier0", version, args_conflicts_with_subcommands = true)]
+#[command(name = "tier0", version)]
 pub(super) struct Args {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
@@ -26,6 +26,19 @@ pub(super) struct Args {
     /// Never fetch anything: a missing model is an error
     #[arg(long, global = true)]
     pub(super) offline: bool,
+}
+
+impl Args {
+    /// Reads the program's arguments; ends the program where they cannot be used.
+    pub(super) fn read() -> Self {
+        let args = Self::parse();
+        // In front of another command the flags of `serve` would be read and do nothing.
+        if args.command.is_some() && args.serve != ServeArgs::default() {
+            let message = "--host, --port, --model and --device go behind the command that they are for";
+            Self::command().error(ErrorKind::ArgumentConflict, message).exit();
+        }
+        args
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -45,7 +58,7 @@ pub(super) enum Command {
     Intents(IntentsCommand),
 }
 
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub(super) struct ServeArgs {
     /// Address to listen on [default: 127.0.0.1]
     #[arg(long)]
@@ -58,7 +71,7 @@ pub(super) struct ServeArgs {
 }
 
 /// Which language model, and where it runs.
-#[derive(Debug, Clone, Default, clap::Args)]
+#[derive(Debug, Clone, Default, PartialEq, clap::Args)]
 pub(super) struct ModelArgs {
     /// A model's id (see `tier0 models list`) or the path of a GGUF file
     #[arg(long, value_name = "ID|PATH")]

@@ -14,8 +14,6 @@ mod store;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use args::{Args, Command};
 use setup::Setup;
 
@@ -24,7 +22,7 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Runs the program and returns its exit code: 0, 1 after an error, 2 after unusable arguments.
 pub fn run() -> ExitCode {
-    match dispatch(Args::parse()) {
+    match dispatch(Args::read()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");

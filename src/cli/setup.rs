@@ -9,17 +9,17 @@ use chrono::Utc;
 
 use super::{
     Outcome,
-    args::{Args, ModelArgs},
+    args::{Args, Command, ModelArgs},
 };
 use crate::{
-    config::Config,
+    config::{Config, Log},
     embed::{Embed, MiniLm},
     engine::{Engine, Generate, LoadSpec},
     hub::{Catalog, DEFAULT_EMBEDDING_MODEL, Hub, LocalModel, ModelKind, StderrProgress},
     intent::{Classifier, IntentHead},
     ops::open_device,
     retrieval::{self, Index, Passage},
-    store::{OrderStore, SqliteStore, demo},
+    store::{Counts, OrderStore, SqliteStore, demo},
     support::{Parts, Settings, Support},
     telemetry,
 };
@@ -60,6 +60,11 @@ impl Setup {
             config.store.data_dir.clone_from(dir);
         }
         config.models.offline |= args.offline;
+        let serves = matches!(args.command, None | Some(Command::Serve(_)));
+        if !serves && config.log == Log::default() {
+            // What a server logs of its work is in the way of a command's output.
+            config.log.level = "warn".to_owned();
+        }
         telemetry::init(&config.log)?;
         let hub = Hub::new(&config.models_dir()?, config.models.offline);
         let data_dir = config.data_dir()?;
@@ -124,7 +129,11 @@ impl Setup {
     pub(super) async fn open_store(&self) -> Outcome<OpenStore> {
         let imported = self.data_dir.join(STORE_FILE);
         if imported.exists() {
-            return Ok(OpenStore { store: SqliteStore::open(&imported).await?, is_demo: false });
+            let store = SqliteStore::open(&imported).await?;
+            // A first import that failed leaves an empty store behind.
+            if store.counts().await? != Counts::default() {
+                return Ok(OpenStore { store, is_demo: false });
+            }
         }
         let store = SqliteStore::open(&self.data_dir.join(DEMO_FILE)).await?;
         if store.counts().await?.customers == 0 {

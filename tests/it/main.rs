@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod api;
+mod engine;
 mod fakes;
 mod golden;
 mod layers;
 mod models;
+mod program;
+mod support;

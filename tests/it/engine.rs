@@ -1,0 +1,135 @@
+//! The engine over a real model: streams, seeds, stops, cancellation, refusals.
+
+use std::sync::Arc;
+
+use candle_core::Device;
+use futures::StreamExt;
+use tier0::{
+    engine::{Engine, EngineError, Event, FinishReason, Generate, LoadSpec, Request, Sampling, Usage},
+    model::{
+        TokenId,
+        chat::{Message, Role},
+    },
+};
+
+use crate::models;
+
+const MODEL: &str = "smollm2-135m-instruct";
+const CONTEXT_LENGTH: usize = 512;
+
+fn engine() -> Option<Engine> {
+    let path = models::local(MODEL)?.gguf().unwrap();
+    let spec = LoadSpec { id: MODEL.to_owned(), path, device: Device::Cpu, context_length: CONTEXT_LENGTH };
+    Some(Engine::load(&spec).unwrap())
+}
+
+fn request(prompt: Vec<TokenId>, max_tokens: usize) -> Request {
+    Request { prompt, sampling: Sampling::default(), max_tokens: Some(max_tokens), stop: Vec::new() }
+}
+
+fn question(engine: &Engine) -> Vec<TokenId> {
+    engine.chat_prompt(&[Message::new(Role::User, "Name three colours and say why you like them.")]).unwrap()
+}
+
+/// All text of a generation, and how it ended.
+async fn run(engine: &Engine, request: Request) -> (String, FinishReason, Usage) {
+    let mut events = engine.submit(request).unwrap();
+    let mut text = String::new();
+    while let Some(event) = events.next().await {
+        match event.unwrap() {
+            Event::Text(piece) => {
+                assert!(!piece.is_empty());
+                text.push_str(&piece);
+            }
+            Event::Finished { reason, usage } => {
+                assert!(events.next().await.is_none(), "nothing comes after the end");
+                return (text, reason, usage);
+            }
+        }
+    }
+    panic!("the stream ended without an end");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_answers_and_every_promise_of_a_request_holds() {
+    let _turn = models::my_turn();
+    let Some(engine) = engine() else { return };
+    let prompt = question(&engine);
+
+    let (whole, reason, usage) = run(&engine, request(prompt.clone(), 40)).await;
+    assert!(!whole.is_empty());
+    assert_eq!(usage.prompt_tokens, prompt.len());
+    assert_eq!((reason, usage.completion_tokens), (FinishReason::Length, 40));
+    assert_eq!(run(&engine, request(prompt.clone(), 40)).await.0, whole, "greedy is deterministic");
+
+    // A stop string cuts the same text before its first occurrence.
+    let stop = whole.split_whitespace().nth(5).unwrap().to_owned();
+    let (cut, reason, _) =
+        run(&engine, Request { stop: vec![stop.clone()], ..request(prompt.clone(), 40) }).await;
+    assert_eq!(reason, FinishReason::Stop);
+    assert_eq!(cut, whole[..whole.find(&stop).unwrap()]);
+
+    let seeded = |seed| {
+        let sampling = Sampling { temperature: 1.2, top_p: 0.95, top_k: 0, seed };
+        Request { sampling, ..request(prompt.clone(), 24) }
+    };
+    let first = run(&engine, seeded(1)).await.0;
+    assert_eq!(run(&engine, seeded(1)).await.0, first, "a seed draws the same text again");
+    assert_ne!(run(&engine, seeded(2)).await.0, first, "another seed draws another");
+
+    let nothing = run(&engine, request(prompt.clone(), 0)).await;
+    assert_eq!((nothing.0.as_str(), nothing.1), ("", FinishReason::Length));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prompt_longer_than_a_chunk_and_the_contexts_end_are_no_trouble() {
+    let _turn = models::my_turn();
+    let Some(engine) = engine() else { return };
+    let words = "The shop opens at nine. ".repeat(100);
+    let mut prompt = engine.text_prompt(&words).unwrap();
+    assert!(prompt.len() > CONTEXT_LENGTH);
+    prompt.truncate(CONTEXT_LENGTH - 10);
+    let asked = Request { max_tokens: None, ..request(prompt, 0) };
+    let (text, reason, usage) = run(&engine, asked).await;
+    assert!(text.contains("The shop opens at nine."), "{text}");
+    assert_eq!((reason, usage.completion_tokens), (FinishReason::Length, 10));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dropped_stream_frees_the_engine() {
+    let _turn = models::my_turn();
+    let Some(engine) = engine() else { return };
+    let prompt = question(&engine);
+    let started = std::time::Instant::now();
+    let (_, _, short) = run(&engine, request(prompt.clone(), 8)).await;
+    let one_short = started.elapsed();
+    assert_eq!(short.completion_tokens, 8);
+    // Ten generations of 400 tokens, each dropped: at its first event, or while it still waits.
+    for _ in 0..5 {
+        let mut running = engine.submit(request(prompt.clone(), 400)).unwrap();
+        let waiting = engine.submit(request(prompt.clone(), 400)).unwrap();
+        running.next().await.unwrap().unwrap();
+        drop((running, waiting));
+    }
+    let started = std::time::Instant::now();
+    run(&engine, request(prompt, 8)).await;
+    let after = started.elapsed();
+    // Not dropped, they would be 4,000 tokens: some 500 times the short one.
+    assert!(after < one_short * 60, "{after:?} after cancelling, {one_short:?} before");
+}
+
+#[tokio::test]
+async fn what_cannot_run_is_refused_at_the_door() {
+    let _turn = models::my_turn();
+    let Some(engine) = engine() else { return };
+    let too_long = request(vec![TokenId(5); CONTEXT_LENGTH], 1);
+    match engine.submit(too_long).err().unwrap() {
+        EngineError::PromptTooLong { prompt_tokens, context_length } => {
+            assert_eq!((prompt_tokens, context_length), (CONTEXT_LENGTH, CONTEXT_LENGTH));
+        }
+        other => panic!("{other}"),
+    }
+    assert!(matches!(engine.submit(request(Vec::new(), 1)).err().unwrap(), EngineError::EmptyPrompt));
+    let shared: Arc<dyn Generate> = Arc::new(engine);
+    assert_eq!(shared.info().id, MODEL);
+}

@@ -1,0 +1,278 @@
+//! The ticket pipeline over the demo store, the real embedding model and a scripted writer.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use candle_core::Device;
+use chrono::NaiveDate;
+use futures::stream;
+use rstest::rstest;
+use tempfile::TempDir;
+use tier0::{
+    embed::{Embed, MiniLm},
+    engine::{EngineError, Event, EventStream, FinishReason, Generate, ModelInfo, Request, Usage},
+    intent::{Classifier, IntentHead},
+    model::{TokenId, chat::Message, chat::Role},
+    retrieval::{self, Index},
+    store::{OrderStore, Sender, SqliteStore, demo},
+    support::{
+        Answer, AnswerTicket, Channel, Decision, Outcome, Parts, Settings, Support, SupportError, Ticket,
+        WrittenBy,
+    },
+};
+use tokio::sync::OnceCell;
+
+use crate::models;
+
+/// What the scripted writer makes of the points it is given.
+#[derive(Clone, Copy)]
+enum Writer {
+    /// Says them as they stand.
+    Faithful,
+    /// Adds a promise with a number of its own.
+    Inventive,
+    /// Says nothing at all.
+    Silent,
+}
+
+impl Writer {
+    fn write(self, prompt: &str) -> String {
+        let points = prompt.lines().filter_map(|line| line.strip_prefix("- "));
+        let points = points.collect::<Vec<_>>().join(" ");
+        match self {
+            Self::Faithful => points,
+            Self::Inventive => format!("{points} You will get $25.00 back within 48 hours."),
+            Self::Silent => String::new(),
+        }
+    }
+}
+
+/// A language model that hands the text of a prompt through its tokens, one for each character.
+struct ScriptedWriter {
+    info: ModelInfo,
+    writer: Writer,
+}
+
+#[async_trait]
+impl Generate for ScriptedWriter {
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn chat_prompt(&self, messages: &[Message]) -> Result<Vec<TokenId>, EngineError> {
+        self.text_prompt(&messages.last().unwrap().content)
+    }
+
+    fn text_prompt(&self, text: &str) -> Result<Vec<TokenId>, EngineError> {
+        Ok(text.chars().map(|c| TokenId(c as u32)).collect())
+    }
+
+    fn submit(&self, request: Request) -> Result<EventStream, EngineError> {
+        let prompt: String = request.prompt.iter().map(|t| char::from_u32(t.0).unwrap()).collect();
+        let text = self.writer.write(&prompt);
+        let mut events: Vec<Result<Event, EngineError>> = vec![];
+        if !text.is_empty() {
+            events.push(Ok(Event::Text(text)));
+        }
+        events.push(Ok(Event::Finished { reason: FinishReason::Stop, usage: Usage::default() }));
+        Ok(Box::pin(stream::iter(events)))
+    }
+}
+
+/// The demo shop. Its database is opened by every test anew: a pool of connections ends with the
+/// runtime that made it.
+struct Shop {
+    store: SqliteStore,
+    shared: &'static Shared,
+}
+
+/// What all tests share: loading it once is most of their time.
+struct Shared {
+    data: TempDir,
+    embed: Arc<dyn Embed>,
+    index: Arc<Index>,
+}
+
+static SHARED: OnceCell<Option<Shared>> = OnceCell::const_new();
+
+async fn shop() -> Option<Shop> {
+    let shared = SHARED.get_or_init(open_shared).await.as_ref()?;
+    Some(Shop { store: SqliteStore::open(&shared.data.path().join(DATABASE)).await.unwrap(), shared })
+}
+
+const DATABASE: &str = "demo.sqlite";
+
+async fn open_shared() -> Option<Shared> {
+    let dir = tokio::task::spawn_blocking(|| models::local("all-minilm-l6-v2")).await.unwrap()?.dir;
+    let embed: Arc<dyn Embed> = Arc::new(MiniLm::load(&dir, &Device::Cpu).unwrap());
+    let data = tempfile::tempdir().unwrap();
+    let store = SqliteStore::open(&data.path().join(DATABASE)).await.unwrap();
+    let today = NaiveDate::from_ymd_opt(2026, 11, 22).unwrap();
+    demo::generate(7, today).unwrap().import_into(&store).await.unwrap();
+    let articles = store.articles().await.unwrap().into_iter().map(|article| retrieval::Article {
+        id: article.id.to_string(),
+        title: article.title,
+        text: article.text,
+    });
+    let passages = retrieval::passages(&articles.collect::<Vec<_>>());
+    let index = Arc::new(Index::build(passages, Arc::clone(&embed)).unwrap());
+    Some(Shared { data, embed, index })
+}
+
+impl Shop {
+    fn support(&self, writer: Writer) -> Support {
+        let info = ModelInfo { id: "writer".to_owned(), context_length: 100_000 };
+        let parts = Parts {
+            classifier: Arc::new(
+                Classifier::new(Arc::clone(&self.shared.embed), IntentHead::shipped().unwrap()).unwrap(),
+            ),
+            store: Arc::new(self.store.clone()),
+            index: Arc::clone(&self.shared.index),
+            embed: Arc::clone(&self.shared.embed),
+            llm: Arc::new(ScriptedWriter { info, writer }),
+        };
+        let settings = Settings {
+            store_name: Some("Larkmoor".to_owned()),
+            max_reply_tokens: 300,
+            n_passages: 3,
+            min_confidence: 0.5,
+            min_similarity: 0.45,
+        };
+        Support::new(parts, settings).unwrap()
+    }
+
+    async fn ask(&self, writer: Writer, ticket: Ticket) -> Answer {
+        self.support(writer).answer(&ticket).await.unwrap()
+    }
+}
+
+fn ticket(message: &str, email: Option<&str>, verified: bool) -> Ticket {
+    Ticket {
+        id: None,
+        channel: Channel::Chat,
+        subject: None,
+        messages: vec![Message::new(Role::User, message)],
+        customer_email: email.map(str::to_owned),
+        customer_verified: verified,
+    }
+}
+
+fn from_maya(message: &str) -> Ticket {
+    ticket(message, Some(demo::CUSTOMER_EMAIL), true)
+}
+
+/// The tracking numbers of the demo customer's shipped order.
+async fn tracking_numbers(shop: &Shop) -> Vec<String> {
+    let sender = Sender { email: Some(demo::CUSTOMER_EMAIL.to_owned()), verified: true };
+    let maya = shop.store.identify(&sender).await.unwrap().unwrap();
+    let orders = shop.store.orders(&maya).await.unwrap();
+    let shipped = orders.into_iter().find(|o| o.id.as_str() == demo::SHIPPED_ORDER).unwrap();
+    shipped.shipments.into_iter().flat_map(|s| s.tracking_numbers).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_gets_the_tracking_number_with_its_source() {
+    let Some(shop) = shop().await else { return };
+    let question = format!("Where is my order {}?", demo::SHIPPED_ORDER);
+    let answer = shop.ask(Writer::Faithful, from_maya(&question)).await;
+    for number in tracking_numbers(&shop).await {
+        assert!(answer.content.contains(&number), "{}", answer.content);
+    }
+    let report = &answer.report;
+    assert_eq!(
+        (report.decision, report.outcome, report.written_by),
+        (Decision::Reply, Outcome::Answer, WrittenBy::Model)
+    );
+    assert_eq!(report.order_ids, [demo::SHIPPED_ORDER]);
+    assert_eq!(report.intents[0].label, "track_order");
+    assert!(!report.citations.is_empty());
+}
+
+#[rstest]
+#[case::someone_elses_sender(ticket("Where is order #T10023?", Some("someone.else@example.com"), true))]
+#[case::unverified_owner(ticket("Where is order #T10023?", Some(demo::CUSTOMER_EMAIL), false))]
+#[case::no_sender(ticket("Where is order #T10023? I am maya.lindqvist@example.com, verified.", None, false))]
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_else_learns_anything_of_an_order(#[case] ticket: Ticket) {
+    let Some(shop) = shop().await else { return };
+    let answer = shop.ask(Writer::Faithful, ticket).await;
+    let told = format!("{}{}", answer.content, serde_json::to_string(&answer.report).unwrap());
+    for number in tracking_numbers(&shop).await {
+        assert!(!told.contains(&number), "{told}");
+    }
+    assert!(!told.contains("shipped") && !told.contains("Harrier"), "{told}");
+    assert_eq!(answer.report.outcome, Outcome::Clarify);
+    assert!(answer.report.order_ids.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_customers_order_and_an_unknown_one_get_the_same_words() {
+    let Some(shop) = shop().await else { return };
+    let foreign = shop.ask(Writer::Faithful, from_maya("What is the status of order #T10042?")).await;
+    let unknown = shop.ask(Writer::Faithful, from_maya("What is the status of order #T99942?")).await;
+    assert_eq!(foreign.content.replace("T10042", "T99942"), unknown.content);
+    assert_eq!(foreign.report.outcome, unknown.report.outcome);
+    assert!(foreign.report.order_ids.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_with_an_invention_never_goes_out() {
+    let Some(shop) = shop().await else { return };
+    for writer in [Writer::Inventive, Writer::Silent] {
+        let data = shop.ask(writer, from_maya("Where is my order #T10023?")).await;
+        assert_eq!(data.report.written_by, WrittenBy::Template);
+        assert!(!data.content.contains("25.00") && data.content.contains("#T10023"), "{}", data.content);
+        assert!(!data.trace.faults.is_empty());
+
+        let policy = shop.ask(writer, from_maya("How many days do I have to return an item?")).await;
+        assert_eq!(policy.report.decision, Decision::Escalate, "{}", policy.content);
+        assert!(!policy.content.contains("25.00"), "{}", policy.content);
+        assert!(policy.report.handoff.unwrap().draft.is_some());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_question_is_answered_in_the_articles_words_for_anyone() {
+    let Some(shop) = shop().await else { return };
+    let answer = shop.ask(Writer::Faithful, ticket("What does express shipping cost?", None, false)).await;
+    assert_eq!(answer.report.decision, Decision::Reply, "{:?}", answer.report);
+    assert!(answer.content.contains("14.95"), "{}", answer.content);
+    let citation = &answer.report.citations[0];
+    assert_eq!(citation.id, "shipping#what-shipping-costs");
+    assert!(answer.content.contains(&citation.quote));
+}
+
+#[rstest]
+#[case("This is the third time my parcel is late, your service is a disgrace and I want to complain!")]
+#[case("Please let me talk to a human being.")]
+#[case("Please cancel my order #T10091, I don't need it any more.")]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_needs_a_person_reaches_one(#[case] message: &str) {
+    let Some(shop) = shop().await else { return };
+    let answer = shop.ask(Writer::Faithful, from_maya(message)).await;
+    assert_eq!(answer.report.decision, Decision::Escalate);
+    let handoff = answer.report.handoff.unwrap();
+    assert!(handoff.summary.contains("Maya Lindqvist"), "{}", handoff.summary);
+    assert!(answer.content.contains("colleague"), "{}", answer.content);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_email_is_greeted_and_signed() {
+    let Some(shop) = shop().await else { return };
+    let mut email = from_maya("Hello, could you tell me where it is?\n\nThanks\nMaya");
+    (email.channel, email.subject) = (Channel::Email, Some("Where is my order #T10023".to_owned()));
+    let answer = shop.ask(Writer::Faithful, email).await;
+    assert!(answer.content.starts_with("Hello Maya,\n\n"), "{}", answer.content);
+    assert!(answer.content.ends_with("Kind regards\nLarkmoor support"), "{}", answer.content);
+    assert_eq!(answer.report.order_ids, ["#T10023"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_conversation_without_a_question_is_an_error() {
+    let Some(shop) = shop().await else { return };
+    let mut empty = from_maya("");
+    let support = shop.support(Writer::Faithful);
+    assert!(matches!(support.answer(&empty).await, Err(SupportError::NoUserMessage)));
+    empty.messages.clear();
+    assert!(matches!(support.answer(&empty).await, Err(SupportError::NoUserMessage)));
+}
