@@ -34,7 +34,7 @@ pub fn run() -> ExitCode {
 fn dispatch(args: Args) -> Outcome {
     let setup = Setup::new(&args)?;
     let runtime = tokio::runtime::Runtime::new()?;
-    let command = args.command.unwrap_or_else(|| Command::Serve(args.serve));
+    let command = args.command.unwrap_or(Command::Serve(args.serve));
     let done = runtime.block_on(async {
         match command {
             Command::Serve(args) => serve::run(setup, args).await,

@@ -93,7 +93,7 @@ impl ChatTemplate {
             bos_token => self.bos.as_str(),
             eos_token => self.eos.as_str(),
         };
-        template.render(context).map(|text| text.to_string()).map_err(refused)
+        template.render(context).map_err(refused)
     }
 
     /// The prompt as tokens. The names of special tokens inside a message are text, so that no
@@ -139,6 +139,7 @@ fn mask_special<'a>(content: &str, names: impl Iterator<Item = &'a str>, masked:
     out
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "minijinja hands keyword arguments over by value")]
 /// `tojson` as `transformers` has it: Python's separators, nothing escaped for HTML.
 fn to_json(value: &Value, options: minijinja::value::Kwargs) -> Result<Value, Error> {
     let indent: Option<usize> = options.get("indent")?;

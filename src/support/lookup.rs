@@ -93,10 +93,8 @@ fn named_orders(text: &str) -> Vec<OrderId> {
         if digits < MIN_ORDER_DIGITS || letters > 3 {
             continue;
         }
-        if let Ok(id) = OrderId::parse(word) {
-            if !ids.iter().any(|known| known.canonical() == id.canonical()) {
-                ids.push(id);
-            }
+        if let Some(id) = OrderId::parse(word).ok().filter(|id| !ids.contains(id)) {
+            ids.push(id);
         }
     }
     ids

@@ -59,13 +59,14 @@ impl Prompts {
     /// When one of them is not valid Jinja.
     pub(super) fn compile() -> Result<Self, SupportError> {
         let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(failed)?;
+        let syntax =
+            SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|e| failed(&e))?;
         environment.set_syntax(syntax);
         // A misspelt variable is an error, not an empty space in a customer's reply.
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         for prompt in Prompt::ALL {
             let (name, source) = prompt.file();
-            environment.add_template(name, source).map_err(failed)?;
+            environment.add_template(name, source).map_err(|e| failed(&e))?;
         }
         Ok(Self(environment))
     }
@@ -75,11 +76,11 @@ impl Prompts {
     /// # Errors
     /// When the text names something that `values` lacks.
     pub(super) fn render(&self, prompt: Prompt, values: Value) -> Result<String, SupportError> {
-        let template = self.0.get_template(prompt.file().0).map_err(failed)?;
-        template.render(values).map(|text| text.to_string().trim().to_owned()).map_err(failed)
+        let template = self.0.get_template(prompt.file().0).map_err(|e| failed(&e))?;
+        template.render(values).map(|text| text.trim().to_owned()).map_err(|e| failed(&e))
     }
 }
 
-fn failed(error: minijinja::Error) -> SupportError {
+fn failed(error: &minijinja::Error) -> SupportError {
     SupportError::Stage { stage: "prompts", reason: error.to_string() }
 }

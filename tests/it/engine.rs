@@ -52,7 +52,7 @@ async fn run(engine: &Engine, request: Request) -> (String, FinishReason, Usage)
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_model_answers_and_every_promise_of_a_request_holds() {
-    let _turn = models::my_turn();
+    let _turn = models::my_turn().await;
     let Some(engine) = engine() else { return };
     let prompt = question(&engine);
 
@@ -83,7 +83,7 @@ async fn a_model_answers_and_every_promise_of_a_request_holds() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prompt_longer_than_a_chunk_and_the_contexts_end_are_no_trouble() {
-    let _turn = models::my_turn();
+    let _turn = models::my_turn().await;
     let Some(engine) = engine() else { return };
     let words = "The shop opens at nine. ".repeat(100);
     let mut prompt = engine.text_prompt(&words).unwrap();
@@ -97,7 +97,7 @@ async fn a_prompt_longer_than_a_chunk_and_the_contexts_end_are_no_trouble() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_stream_frees_the_engine() {
-    let _turn = models::my_turn();
+    let _turn = models::my_turn().await;
     let Some(engine) = engine() else { return };
     let prompt = question(&engine);
     let started = std::time::Instant::now();
@@ -120,7 +120,7 @@ async fn a_dropped_stream_frees_the_engine() {
 
 #[tokio::test]
 async fn what_cannot_run_is_refused_at_the_door() {
-    let _turn = models::my_turn();
+    let _turn = models::my_turn().await;
     let Some(engine) = engine() else { return };
     let too_long = request(vec![TokenId(5); CONTEXT_LENGTH], 1);
     match engine.submit(too_long).err().unwrap() {

@@ -144,11 +144,11 @@ fn check_position(prompt: &Prompt, position: &Position, logits: &[f32], toleranc
 #[case("smollm2-135m-instruct")]
 #[case("qwen2.5-coder-0.5b-instruct")]
 fn dequantised_weights_give_the_reference_logits(#[case] id: &str) {
-    let _turn = models::my_turn();
+    let _turn = models::my_turn_blocking();
     let Some(gguf) = open(id) else { return };
     let tally =
         compare(&mut gguf.dequantised(), DType::F32, &golden(&format!("{id}.json")), |_| EXACT_TOLERANCE);
-    println!("{id} in f32: {tally:?}");
+    eprintln!("{id} in f32: {tally:?}");
 }
 
 #[rstest]
@@ -156,11 +156,11 @@ fn dequantised_weights_give_the_reference_logits(#[case] id: &str) {
 #[case("qwen2.5-coder-0.5b-instruct")]
 #[case("qwen2.5-coder-1.5b-instruct")]
 fn stored_weights_stay_within_what_quantised_products_allow(#[case] id: &str) {
-    let _turn = models::my_turn();
+    let _turn = models::my_turn_blocking();
     let Some(mut gguf) = open(id) else { return };
     let tolerance = |prompt: &Prompt| ROOM * prompt.quantized_max_abs_diff;
     let tally = compare(&mut gguf, DType::BF16, &golden(&format!("{id}.json")), tolerance);
-    println!("{id} as stored: {tally:?}");
+    eprintln!("{id} as stored: {tally:?}");
 }
 
 #[rstest]

@@ -1,18 +1,22 @@
 //! Real models for tests: fetched as the program fetches them, into the same folder.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use tier0::{
     config::Config,
     hub::{Catalog, Hub, LocalModel, StderrProgress},
 };
+use tokio::sync::{Mutex, MutexGuard};
 
 /// Tests that compute with a real model take turns: side by side they would only be slower.
-static TURN: Mutex<()> = Mutex::new(());
+static TURN: Mutex<()> = Mutex::const_new(());
 
 /// Waits for the machine to be free for a heavy test.
-pub(crate) fn my_turn() -> MutexGuard<'static, ()> {
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+pub(crate) async fn my_turn() -> MutexGuard<'static, ()> {
+    TURN.lock().await
+}
+
+/// The same for a test that is not async.
+pub(crate) fn my_turn_blocking() -> MutexGuard<'static, ()> {
+    TURN.blocking_lock()
 }
 
 /// A model's files. `None`, with a message, when it is not here and fetching is switched off.

@@ -85,7 +85,7 @@ impl Server {
 
 #[test]
 fn a_server_answers_tickets_and_chats() {
-    let _turn = models::my_turn();
+    let _turn = models::my_turn_blocking();
     if models::local(MODEL).is_none() || models::local("all-minilm-l6-v2").is_none() {
         return;
     }
