@@ -221,7 +221,8 @@ impl Support {
                 (body, WrittenBy::Template, case.triage.confidence * TEMPLATE_PENALTY)
             }
         };
-        let citations = added.iter().map(Quoted::citation).collect();
+        // A sentence that the draft left out is nothing that the reply rests on.
+        let citations = added.iter().filter(|q| q.is_said_in(&body)).map(Quoted::citation).collect();
         Ok(Reply {
             outcome: Outcome::Answer,
             body,

@@ -1,5 +1,7 @@
 //! Picks the sentences of the store's articles that a question is about, for quoting.
 
+use std::collections::BTreeSet;
+
 use crate::{
     embed::Embed,
     retrieval::{Hit, Index},
@@ -11,6 +13,9 @@ use super::{Citation, SupportError, ruling::Point, verify::sentences};
 const MAX_SENTENCES: usize = 4;
 /// How far below the best sentence one may be and still be quoted.
 const SENTENCE_MARGIN: f32 = 0.25;
+
+/// Letters up to which a word says little about what a sentence is about.
+const MAX_SMALL_WORD: usize = 3;
 
 /// A passage that a reply may rest on, with the sentences that matter.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +53,19 @@ impl Quoted {
         let best = self.similarity();
         self.sentences.retain(|s| s.similarity >= best);
         self
+    }
+
+    /// Whether a reply says what the sentences say: most of their words stand in it.
+    pub(super) fn is_said_in(&self, reply: &str) -> bool {
+        let words = |text: &str| -> BTreeSet<String> {
+            let words = text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
+            words.filter(|w| w.chars().count() > MAX_SMALL_WORD).collect()
+        };
+        let said = words(reply);
+        self.sentences.iter().all(|sentence| {
+            let wanted = words(&sentence.text);
+            2 * wanted.intersection(&said).count() >= wanted.len()
+        })
     }
 
     /// The sentences as points of a reply.
