@@ -128,13 +128,18 @@ impl KvMemory {
         }
     }
 
-    /// Empties the prefix cache for the one table there is. The lease of a table may pin more than
-    /// the table holds (blocks that it copied to go on in mid-block): the last that can be had.
-    pub(super) fn sacrifice_cache(&mut self, only: Option<&mut BlockTable>) {
-        if let Some(lease) = only.and_then(|table| table.lease.take()) {
+    /// Drops what no table leases from the prefix cache.
+    pub(super) fn clear_cache(&mut self) {
+        self.cache.evict(usize::MAX, &mut self.pool);
+    }
+
+    /// Empties the prefix cache for the only table there is. Its lease may pin more than the table
+    /// holds, namely blocks that it copied to go on in mid-block: the last that can be had.
+    pub(super) fn sacrifice_cache(&mut self, only: &mut BlockTable) {
+        if let Some(lease) = only.lease.take() {
             self.cache.release(lease);
         }
-        self.cache.evict(usize::MAX, &mut self.pool);
+        self.clear_cache();
     }
 
     /// Whether `n_blocks` are free now, what the cache could spare included.

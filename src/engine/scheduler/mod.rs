@@ -272,7 +272,7 @@ impl Scheduler {
 
     /// Drops whatever no running sequence uses from the prefix cache.
     pub fn clear_cache(&mut self) {
-        self.memory.sacrifice_cache(None);
+        self.memory.clear_cache();
     }
 
     /// The numbers as they stand.

@@ -87,7 +87,7 @@ impl Scheduler {
                 return true;
             }
             if is_alone {
-                self.memory.sacrifice_cache(Some(table));
+                self.memory.sacrifice_cache(table);
                 return self.memory.grow(table, sequence.tokens.len());
             }
             self.preempt_last();
@@ -168,7 +168,7 @@ impl Scheduler {
         let mut opened = self.memory.open(found, n_tokens, self.running.len());
         if opened.is_none() && self.running.is_empty() {
             // What it was to begin with pinned what it needs: it has to do without.
-            self.memory.sacrifice_cache(None);
+            self.memory.clear_cache();
             let nothing = self.memory.match_prefix(&[]);
             n_cached = 0;
             opened = self.memory.open(nothing, n_tokens, 0);
@@ -185,15 +185,15 @@ impl Scheduler {
     }
 
     /// Whether a sequence before this one is about to compute a block or more of what it lacks.
-    /// Such a wait is over when that has been computed, or its sequence has ended or been preempted.
+    /// What has been computed of a prompt is cached, so each step of that sequence shortens the
+    /// wait; its end or preemption ends it.
     fn is_under_way(&self, waiting: &Sequence, n_cached: usize) -> bool {
         self.running.iter().any(|running| {
             let is_before = running.sequence.order() < waiting.order();
-            if !is_before || running.is_decoding() {
-                return false;
+            is_before && !running.is_decoding() && {
+                let n_common = common_prefix(&running.sequence.tokens, waiting.cacheable());
+                n_common >= n_cached + self.config.block_size
             }
-            let n_common = common_prefix(&running.sequence.tokens, waiting.cacheable());
-            n_common > running.n_computed && n_common >= n_cached + self.config.block_size
         })
     }
 

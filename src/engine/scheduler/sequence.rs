@@ -38,7 +38,7 @@ pub(super) struct Sequence {
     pub(super) tokens: Vec<TokenId>,
     max_len: usize,
     pub(super) priority: Priority,
-    /// The how manieth it was to be submitted.
+    /// Sequences submitted before it.
     arrival: u64,
     /// The step in which it was submitted.
     pub(super) submitted_step: u64,
@@ -142,7 +142,7 @@ impl Running {
     pub(super) fn absorb(&mut self, accepted: &[TokenId]) -> bool {
         let Some(planned) = self.planned.take() else { return false };
         let was_prefill = !self.is_decoding();
-        let n_accepted = accepted.len().min(planned.n_sampled).min(self.sequence.n_left());
+        let n_accepted = accepted.len().min(planned.n_sampled);
         // All but the last accepted token went in as drafts: they are computed, too.
         self.n_computed += planned.n_tokens + n_accepted.saturating_sub(1);
         self.sequence.tokens.extend(&accepted[..n_accepted]);

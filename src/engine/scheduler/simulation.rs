@@ -150,10 +150,11 @@ impl Simulation {
     }
 
     /// A step in which the model fails halfway: nothing is copied, and whatever was to be written
-    /// is spoiled.
-    pub(super) fn failing_step(&mut self) {
+    /// is spoiled. Meanwhile `cancelled` are.
+    pub(super) fn failing_step(&mut self, cancelled: &[SeqId]) {
         let Some(plan) = self.plan() else { return };
         self.slots.write(&plan.entries, true);
+        cancelled.iter().for_each(|&id| self.cancel(id));
         let ended: BTreeSet<SeqId> = self.scheduler.abandon().into_iter().collect();
         assert_eq!(ended, plan.entries.iter().map(|entry| entry.seq).collect());
         for id in ended {

@@ -167,6 +167,49 @@ fn the_last_in_order_is_preempted_and_still_ends_right() {
 }
 
 #[test]
+fn batch_is_preempted_for_interactive_even_if_it_came_first() {
+    let config = SchedulerConfig { n_blocks: 12, batch_patience_steps: 1_000, ..CONFIG };
+    let mut simulation = Simulation::new(config, 0);
+    simulation.submit(batch(1, talkative(8, 30), 30)).unwrap();
+    simulation.step(&[]);
+    simulation.submit(request(2, talkative(9, 30), 30)).unwrap();
+    for _ in 0..30 {
+        assert!(ids(&simulation.step(&[]).unwrap()).contains(&2));
+    }
+    assert_eq!(simulation.scheduler.stats().n_preemptions, 1);
+    simulation.run();
+    simulation.check_end();
+}
+
+#[test]
+fn the_last_blocks_are_left_to_those_that_run() {
+    let mut simulation = Simulation::new(SchedulerConfig { n_blocks: 12, ..CONFIG }, 0);
+    simulation.submit(request(1, talkative(8, 24), 24)).unwrap();
+    simulation.step(&[]);
+    // Its prompt would fit, but then the first could not go on.
+    simulation.submit(request(2, prompt(2, 40), 1)).unwrap();
+    assert_eq!(ids(&simulation.step(&[]).unwrap()), [1]);
+    simulation.run();
+    assert_eq!(simulation.scheduler.stats().n_preemptions, 0);
+    simulation.check_end();
+}
+
+#[test]
+fn nobody_overtakes_the_one_that_lacks_blocks() {
+    for last in [request(3, prompt(3, 4), 1), batch(3, prompt(3, 4), 1)] {
+        let config = SchedulerConfig { n_blocks: 12, batch_patience_steps: 1_000, ..CONFIG };
+        let mut simulation = Simulation::new(config, 0);
+        simulation.submit(request(1, talkative(8, 24), 24)).unwrap();
+        simulation.submit(request(2, prompt(2, 42), 1)).unwrap();
+        simulation.submit(last).unwrap();
+        let plans = std::iter::from_fn(|| simulation.step(&[]));
+        let admitted: Vec<u64> = plans.flat_map(|plan| plan.admitted).map(|one| one.seq.0).collect();
+        assert_eq!(admitted, [1, 2, 3]);
+        simulation.check_end();
+    }
+}
+
+#[test]
 fn a_sequence_that_needs_the_whole_pool_gets_it() {
     // What it could begin with lies in mid-block: that copy is one block too many.
     let config = SchedulerConfig { n_blocks: 3, ..CONFIG };
@@ -223,11 +266,24 @@ fn a_failed_step_ends_its_sequences_and_leaves_no_trace() {
     let prompt = talkative(30, 4);
     simulation.submit(request(1, prompt.clone(), 4)).unwrap();
     simulation.step(&[]);
-    simulation.failing_step();
+    simulation.failing_step(&[]);
     assert!(simulation.scheduler.is_idle());
     simulation.submit(request(2, prompt, 4)).unwrap();
     simulation.run();
     assert_eq!(simulation.requests[&SeqId(2)].n_cached_tokens, Some(24));
+    simulation.check_end();
+}
+
+#[test]
+fn a_copy_that_was_never_made_is_not_cached() {
+    let mut simulation = Simulation::new(CONFIG, 0);
+    simulation.submit(request(1, prompt(1, 6), 1)).unwrap();
+    simulation.run();
+    simulation.submit(request(2, prompt(1, 12), 1)).unwrap();
+    // Begins in mid-block, is cancelled while the model runs, and then the model fails.
+    simulation.failing_step(&[SeqId(2)]);
+    simulation.submit(request(3, prompt(1, 12), 1)).unwrap();
+    simulation.run();
     simulation.check_end();
 }
 
@@ -267,10 +323,11 @@ fn serve(config: SchedulerConfig, n_requests: u64, seed: u64) -> Simulation {
             let due = cancellations.extract_if(.., |(step, ..)| *step <= now);
             let (in_flight, before): (Vec<_>, Vec<_>) = due.partition(|(_, in_flight, _)| *in_flight);
             before.iter().for_each(|(.., id)| simulation.cancel(*id));
+            let in_flight: Vec<SeqId> = in_flight.into_iter().map(|(.., id)| id).collect();
             if rng.below(100) == 0 {
-                simulation.failing_step();
+                simulation.failing_step(&in_flight);
             } else {
-                simulation.step(&in_flight.iter().map(|(.., id)| *id).collect::<Vec<_>>());
+                simulation.step(&in_flight);
             }
         }
         let seq = new.id;
