@@ -3,8 +3,12 @@
 //! Place in the path: `api` and `support` submit a [`Request`] and read [`Event`]s; the engine
 //! queues it, runs the model's forward passes and samples. Dropping the stream cancels.
 
+mod blocks;
 mod handle;
+mod memory;
+mod radix;
 mod sampler;
+pub mod scheduler;
 mod text;
 mod worker;
 
