@@ -61,10 +61,10 @@ pub(super) async fn answer<W: WholeChoice, S: StreamedChoice>(
 async fn submit(model: Arc<dyn Generate>, prompt: Prompt, params: Params) -> Result<EventStream, ApiError> {
     let submitted = tokio::task::spawn_blocking(move || {
         model.submit(Request {
-            prompt: prompt.tokens(model.as_ref())?,
             sampling: params.sampling,
             max_tokens: params.max_tokens,
             stop: params.stop,
+            ..Request::new(prompt.tokens(model.as_ref())?)
         })
     });
     let events = submitted.await.map_err(|error| ApiError::internal(&error))?;
@@ -81,6 +81,7 @@ async fn whole<C: WholeChoice>(
     while let Some(event) = events.next().await {
         match event? {
             Event::Text(piece) => text.push_str(&piece),
+            Event::Logprob(_) => {}
             Event::Finished { reason, usage } => {
                 metrics::count_tokens(&state.metrics, model, usage);
                 let completion = Completion {
@@ -107,6 +108,7 @@ fn streamed<C: StreamedChoice>(
     let rest = until_end(events).flat_map(move |event| {
         stream::iter(match event {
             Ok(Event::Text(piece)) => vec![chunks.piece(piece)],
+            Ok(Event::Logprob(_)) => vec![],
             Ok(Event::Finished { reason, usage }) => {
                 metrics::count_tokens(&state.metrics, &model, usage);
                 chunks.end(reason, usage, None)
@@ -123,7 +125,7 @@ fn until_end(events: EventStream) -> impl Stream<Item = Result<Event, EngineErro
     stream::unfold(Some(events), |events| async {
         let mut events = events?;
         match events.next().await {
-            Some(Ok(Event::Text(piece))) => Some((Ok(Event::Text(piece)), Some(events))),
+            Some(Ok(event @ (Event::Text(_) | Event::Logprob(_)))) => Some((Ok(event), Some(events))),
             Some(end) => Some((end, None)),
             None => Some((Err(EngineError::Stopped), None)),
         }

@@ -94,6 +94,7 @@ impl Fields {
             top_p: in_range("top_p", top_p, 0.0..=1.0)?,
             top_k: self.top_k.unwrap_or(0),
             seed: self.seed.map_or_else(rand::random, i64::cast_unsigned),
+            ..Sampling::default()
         })
     }
 

@@ -12,7 +12,7 @@ pub mod scheduler;
 mod text;
 mod worker;
 
-use std::pin::Pin;
+use std::{collections::BTreeMap, pin::Pin};
 
 use futures::Stream;
 use serde::Serialize;
@@ -21,6 +21,7 @@ use crate::model::{TokenId, chat::Message};
 
 pub use handle::{Engine, LoadSpec};
 pub use sampler::Sampler;
+pub use scheduler::Priority;
 
 /// What a model needs to be named and sized by its callers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,13 +41,34 @@ pub struct Sampling {
     pub top_p: f32,
     /// Keep this many of the likeliest tokens; 0 keeps all.
     pub top_k: usize,
+    /// Keep tokens at least this likely, relative to the likeliest; 0 keeps all.
+    pub min_p: f32,
+    /// Logits of tokens in prompt or text are divided by it (multiplied where negative); 1 changes
+    /// nothing (Keskar et al. 2019).
+    pub repetition_penalty: f32,
+    /// Taken off the logits of tokens that the text has already; 0 changes nothing.
+    pub presence_penalty: f32,
+    /// Taken off a token's logit for each time that the text has it; 0 changes nothing.
+    pub frequency_penalty: f32,
+    /// Added to these tokens' logits.
+    pub logit_bias: BTreeMap<TokenId, f32>,
     /// Same seed, same prompt, same tokens, whatever else runs.
     pub seed: u64,
 }
 
 impl Default for Sampling {
     fn default() -> Self {
-        Self { temperature: 0.0, top_p: 1.0, top_k: 0, seed: 0 }
+        Self {
+            temperature: 0.0,
+            top_p: 1.0,
+            top_k: 0,
+            min_p: 0.0,
+            repetition_penalty: 1.0,
+            presence_penalty: 0.0,
+            frequency_penalty: 0.0,
+            logit_bias: BTreeMap::new(),
+            seed: 0,
+        }
     }
 }
 
@@ -61,6 +83,56 @@ pub struct Request {
     pub max_tokens: Option<usize>,
     /// Generation ends before the first of these strings; they are not part of the text.
     pub stop: Vec<String>,
+    /// Generation ends before the first of these tokens, beside the model's own end tokens.
+    pub stop_tokens: Vec<TokenId>,
+    /// What the text has to conform to.
+    pub grammar: Option<Grammar>,
+    /// With each token its log-probability, and those of so many of the likeliest; `None` is none.
+    pub n_logprobs: Option<usize>,
+    /// Who goes first.
+    pub priority: Priority,
+    /// Whether to guess ahead that the text repeats what stands in the prompt. It changes how fast
+    /// the text comes, never what it is.
+    pub speculate: bool,
+}
+
+impl Request {
+    /// A greedy request without limits or extras.
+    pub fn new(prompt: Vec<TokenId>) -> Self {
+        Self {
+            prompt,
+            sampling: Sampling::default(),
+            max_tokens: None,
+            stop: Vec::new(),
+            stop_tokens: Vec::new(),
+            grammar: None,
+            n_logprobs: None,
+            priority: Priority::Interactive,
+            speculate: false,
+        }
+    }
+}
+
+/// What a text has to conform to.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Grammar {
+    /// JSON of this schema.
+    JsonSchema(serde_json::Value),
+    /// A match of this regular expression, whole.
+    Regex(String),
+    /// A sentence of this Lark grammar.
+    Lark(String),
+}
+
+/// A generated token and how likely it was.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TokenLogprob {
+    /// Its bytes; they need not be whole characters.
+    pub bytes: Vec<u8>,
+    /// Natural logarithm of its probability under the model, before temperature and filters.
+    pub logprob: f32,
+    /// The likeliest tokens in its place, likeliest first: bytes and log-probability.
+    pub top: Vec<(Vec<u8>, f32)>,
 }
 
 /// Why a generation ended.
@@ -93,10 +165,12 @@ impl std::ops::AddAssign for Usage {
 }
 
 /// What a generation's stream yields: any number of `Text`, then one `Finished` or one error.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     /// The next piece of text: whole characters, never empty.
     Text(String),
+    /// The next token's likelihood, where it was asked for. Its text may come before or after.
+    Logprob(TokenLogprob),
     /// The end.
     Finished {
         /// Why it ended.
@@ -127,6 +201,23 @@ pub enum EngineError {
     #[error("the model's chat template refused the messages: {reason}")]
     Template {
         /// The template's own words.
+        reason: String,
+    },
+    /// Prompt and completion could never fit into the KV cache.
+    #[error(
+        "prompt and max_tokens come to {n_tokens} tokens, but the KV cache holds {capacity}; lower max_tokens, \
+         or give the server more --kv-memory"
+    )]
+    NeverFits {
+        /// Tokens of both.
+        n_tokens: usize,
+        /// Tokens that the cache holds.
+        capacity: usize,
+    },
+    /// The grammar cannot be compiled.
+    #[error("the grammar cannot be used: {reason}")]
+    Grammar {
+        /// What is wrong with it.
         reason: String,
     },
     /// No room in the queue.

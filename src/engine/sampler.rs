@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     fn sampling(temperature: f32, top_p: f32, top_k: usize, seed: u64) -> Sampling {
-        Sampling { temperature, top_p, top_k, seed }
+        Sampling { temperature, top_p, top_k, seed, ..Sampling::default() }
     }
 
     fn draws(settings: &Sampling, logits: &[f32], n: usize) -> Vec<u32> {

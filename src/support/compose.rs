@@ -6,7 +6,7 @@ use futures::StreamExt;
 use minijinja::context;
 
 use crate::{
-    engine::{Event, Generate, Request, Sampling, Usage},
+    engine::{Event, Generate, Request, Usage},
     model::chat::{Message, Role},
 };
 
@@ -65,16 +65,17 @@ impl Composer {
         let user = self.prompts.render(Prompt::ComposeUser, context! { message, points })?;
         let messages = [Message::new(Role::System, system), Message::new(Role::User, user)];
         let request = Request {
-            prompt: self.llm.chat_prompt(&messages)?,
-            sampling: Sampling::default(),
             max_tokens: Some(self.max_reply_tokens),
-            stop: Vec::new(),
+            // A reply repeats its points nearly word for word.
+            speculate: true,
+            ..Request::new(self.llm.chat_prompt(&messages)?)
         };
         let mut events = self.llm.submit(request)?;
         let (mut text, mut total) = (String::new(), Usage::default());
         while let Some(event) = events.next().await {
             match event? {
                 Event::Text(piece) => text.push_str(&piece),
+                Event::Logprob(_) => {}
                 Event::Finished { usage, .. } => total += usage,
             }
         }

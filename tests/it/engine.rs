@@ -24,7 +24,7 @@ fn engine() -> Option<Engine> {
 }
 
 fn request(prompt: Vec<TokenId>, max_tokens: usize) -> Request {
-    Request { prompt, sampling: Sampling::default(), max_tokens: Some(max_tokens), stop: Vec::new() }
+    Request { max_tokens: Some(max_tokens), ..Request::new(prompt) }
 }
 
 fn question(engine: &Engine) -> Vec<TokenId> {
@@ -41,6 +41,7 @@ async fn run(engine: &Engine, request: Request) -> (String, FinishReason, Usage)
                 assert!(!piece.is_empty());
                 text.push_str(&piece);
             }
+            Event::Logprob(_) => panic!("none was asked for"),
             Event::Finished { reason, usage } => {
                 assert!(events.next().await.is_none(), "nothing comes after the end");
                 return (text, reason, usage);
@@ -70,7 +71,7 @@ async fn a_model_answers_and_every_promise_of_a_request_holds() {
     assert_eq!(cut, whole[..whole.find(&stop).unwrap()]);
 
     let seeded = |seed| {
-        let sampling = Sampling { temperature: 1.2, top_p: 0.95, top_k: 0, seed };
+        let sampling = Sampling { temperature: 1.2, top_p: 0.95, seed, ..Sampling::default() };
         Request { sampling, ..request(prompt.clone(), 24) }
     };
     let first = run(&engine, seeded(1)).await.0;
