@@ -5,7 +5,9 @@
 //! any batch.
 
 pub mod attention;
+mod linear;
 mod vector;
 
 pub use attention::{AttentionParams, AttentionRow, paged_attention};
+pub use linear::linear_f32;
 pub use vector::KvElement;

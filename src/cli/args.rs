@@ -34,7 +34,8 @@ impl Args {
         let args = Self::parse();
         // In front of another command the flags of `serve` would be read and do nothing.
         if args.command.is_some() && args.serve != ServeArgs::default() {
-            let message = "--host, --port, --model and --device go behind the command that they are for";
+            let message =
+                "--host, --port, --model, --device and --kv-memory go behind the command that they are for";
             Self::command().error(ErrorKind::ArgumentConflict, message).exit();
         }
         args
@@ -79,6 +80,9 @@ pub(super) struct ModelArgs {
     /// What the model runs on: auto, cpu or cuda:N
     #[arg(long)]
     pub(super) device: Option<Device>,
+    /// Memory of the KV cache [default: 1024]
+    #[arg(long, value_name = "MIB")]
+    pub(super) kv_memory: Option<usize>,
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,6 +5,7 @@ use std::{
     sync::Arc,
 };
 
+use candle_core::DType;
 use chrono::Utc;
 
 use super::{
@@ -12,9 +13,9 @@ use super::{
     args::{Args, Command, ModelArgs},
 };
 use crate::{
-    config::{Config, Log},
+    config::{Config, KvType, Log},
     embed::{Embed, MiniLm},
-    engine::{Engine, Generate, LoadSpec},
+    engine::{Engine, Generate, LoadSpec, Unobserved},
     hub::{Catalog, DEFAULT_EMBEDDING_MODEL, Hub, LocalModel, ModelKind, StderrProgress},
     intent::{Classifier, IntentHead},
     ops::open_device,
@@ -79,6 +80,9 @@ impl Setup {
         if let Some(device) = args.device {
             self.config.model.device = device;
         }
+        if let Some(mib) = args.kv_memory {
+            self.config.model.kv_memory_mib = mib;
+        }
     }
 
     /// The configured language model's file, fetched if it has to be. Blocks.
@@ -99,12 +103,18 @@ impl Setup {
     /// Loads the language model. Blocks.
     pub(super) fn engine(&self, model: &ChosenModel) -> Outcome<Engine> {
         let device = open_device(self.config.model.device)?;
-        let context_length = self.config.model.context_length;
+        let config = &self.config.model;
         Ok(Engine::load(&LoadSpec {
             id: model.id.clone(),
             path: model.path.clone(),
             device,
-            context_length,
+            context_length: config.context_length,
+            kv_memory_bytes: config.kv_memory_mib << 20,
+            kv_type: match config.kv_type {
+                KvType::Bf16 => DType::BF16,
+                KvType::F32 => DType::F32,
+            },
+            observer: Arc::new(Unobserved),
         })?)
     }
 

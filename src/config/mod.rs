@@ -21,7 +21,7 @@ use directories::BaseDirs;
 use garde::Validate;
 
 pub use sections::{
-    ApiKey, Config, Device, Log, LogFormat, Model, Models, Server, Store, Support, UnknownDevice,
+    ApiKey, Config, Device, KvType, Log, LogFormat, Model, Models, Server, Store, Support, UnknownDevice,
 };
 use sources::ConfigFile;
 

@@ -112,6 +112,12 @@ pub struct Model {
     /// Most tokens of prompt and reply together; a model made for fewer keeps its own limit.
     #[garde(range(min = 256))]
     pub context_length: usize,
+    /// Memory of the KV cache, in MiB: how many tokens can be under way or be remembered.
+    #[garde(range(min = 1))]
+    pub kv_memory_mib: usize,
+    /// What the KV cache holds.
+    #[garde(skip)]
+    pub kv_type: KvType,
 }
 
 impl Default for Model {
@@ -120,8 +126,21 @@ impl Default for Model {
             id_or_path: "qwen2.5-coder-1.5b-instruct".to_owned(),
             device: Device::Auto,
             context_length: 8192,
+            kv_memory_mib: 1024,
+            kv_type: KvType::Bf16,
         }
     }
+}
+
+/// The numbers of a KV cache.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KvType {
+    /// Half the memory; what is rounded away does not matter to the text.
+    #[default]
+    Bf16,
+    /// To compare with.
+    F32,
 }
 
 /// What a model runs on: `auto`, `cpu` or `cuda:N`.

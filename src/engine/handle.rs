@@ -1,28 +1,38 @@
 //! The engine's handle: checks requests at the door and hands them to the worker.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
 
 use candle_core::{DType, Device};
-use tokio::sync::mpsc::{self, error::TrySendError};
+use futures::stream;
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::{
-    EngineError, EventStream, Generate, ModelInfo, Request,
-    worker::{Job, Worker},
+    EngineError, Event, EventStream, FinishReason, Generate, ModelInfo, Observe, Request, Usage,
+    generation::Job,
+    scheduler::{Scheduler, SchedulerConfig, Stats},
+    worker::Worker,
 };
 use crate::model::{
     CausalLm, ChatTemplate, Decoder, Forward, Gguf, KvCacheSpec, ModelError, TokenId, Tokenizer,
     chat::Message,
 };
 
-/// Requests that may wait; the next one is refused.
-const MAX_WAITING: usize = 256;
-
 /// Tokens in a block of the KV cache.
-const BLOCK_SIZE: usize = 32;
+const BLOCK_SIZE: usize = 16;
+/// Sequences that run at the same time.
+const MAX_RUNNING: usize = 64;
+/// Requests that may be under way or wait; the next one is refused.
+const MAX_REQUESTS: usize = 512;
+/// Tokens of one step.
+const MAX_BATCH_TOKENS: usize = 512;
+/// Tokens of prompts in a step that others decode in: how long these wait for their next token.
+const PREFILL_CHUNK: usize = 128;
+/// Steps after which a request of low priority counts as urgent.
+const BATCH_PATIENCE_STEPS: u64 = 2000;
 
 /// Which model to load, and how.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct LoadSpec {
     /// The name under which it is served.
     pub id: String,
@@ -30,8 +40,14 @@ pub struct LoadSpec {
     pub path: PathBuf,
     /// Where it runs.
     pub device: Device,
-    /// Most tokens of prompt and completion together; the model's own limit caps it.
+    /// Most tokens of prompt and completion together; the model's own limit and the KV cache cap it.
     pub context_length: usize,
+    /// Memory of the KV cache.
+    pub kv_memory_bytes: usize,
+    /// What the KV cache holds: bf16, or f32 to compare with.
+    pub kv_type: DType,
+    /// Who watches it.
+    pub observer: Arc<dyn Observe>,
 }
 
 /// A running model. Clones share it; it ends when the last clone is dropped.
@@ -40,7 +56,22 @@ pub struct Engine {
     info: Arc<ModelInfo>,
     tokenizer: Arc<Tokenizer>,
     template: Arc<ChatTemplate>,
-    queue: mpsc::Sender<Job>,
+    capacity: usize,
+    places: Arc<Semaphore>,
+    jobs: mpsc::UnboundedSender<Job>,
+    stats: watch::Receiver<Stats>,
+}
+
+/// A model in memory, with the text side that belongs to it.
+pub struct LoadedModel<M> {
+    /// The model and its cache.
+    pub model: M,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Its chat template.
+    pub template: ChatTemplate,
+    /// Its name and limits.
+    pub info: ModelInfo,
 }
 
 impl Engine {
@@ -53,24 +84,81 @@ impl Engine {
         let tokenizer = Tokenizer::from_gguf(&gguf)?;
         let template = ChatTemplate::from_gguf(&gguf, &tokenizer)?;
         let decoder = Decoder::load(&mut gguf, spec.context_length, &spec.device)?;
-        let context_length = spec.context_length.min(decoder.config().context_length);
-        let cache = decoder.new_cache(KvCacheSpec::for_tokens(context_length, BLOCK_SIZE), DType::BF16)?;
+        let cache =
+            KvCacheSpec::for_memory(decoder.config(), spec.kv_memory_bytes, spec.kv_type, BLOCK_SIZE)?;
+        let limits = [spec.context_length, decoder.config().context_length, cache.n_tokens()];
+        let context_length = limits.into_iter().min().unwrap_or_default();
+        let cache = decoder.new_cache(cache, spec.kv_type)?;
         let info = ModelInfo { id: spec.id.clone(), context_length };
-        Ok(Self::start(CausalLm::new(decoder, cache), tokenizer, template, info))
+        let model = LoadedModel { model: CausalLm::new(decoder, cache), tokenizer, template, info };
+        Self::start(model, Arc::clone(&spec.observer))
     }
 
     /// Starts a worker for a model that is in memory.
+    ///
+    /// # Errors
+    /// When the model's cache has no blocks.
     pub fn start(
-        model: impl Forward + 'static,
-        tokenizer: Tokenizer,
-        template: ChatTemplate,
-        info: ModelInfo,
-    ) -> Self {
-        let (queue, jobs) = mpsc::channel(MAX_WAITING);
+        loaded: LoadedModel<impl Forward + 'static>,
+        observer: Arc<dyn Observe>,
+    ) -> Result<Self, ModelError> {
+        let LoadedModel { model, tokenizer, template, info } = loaded;
+        let cache = model.cache_spec();
+        let scheduler = Scheduler::new(SchedulerConfig {
+            n_blocks: cache.n_blocks,
+            block_size: cache.block_size,
+            max_batch_tokens: MAX_BATCH_TOKENS,
+            max_running: MAX_RUNNING,
+            prefill_chunk: PREFILL_CHUNK,
+            max_waiting: MAX_REQUESTS,
+            batch_patience_steps: BATCH_PATIENCE_STEPS,
+        })
+        .map_err(|e| ModelError::Cache(e.to_string()))?;
+        let (jobs, taken) = mpsc::unbounded_channel();
+        let (stats, watched) = watch::channel(scheduler.stats());
         let tokenizer = Arc::new(tokenizer);
-        let worker = Worker::new(model, Arc::clone(&tokenizer), info.context_length);
-        std::thread::spawn(move || worker.run(jobs));
-        Self { info: Arc::new(info), tokenizer, template: Arc::new(template), queue }
+        let worker = Worker {
+            model,
+            tokenizer: Arc::clone(&tokenizer),
+            scheduler,
+            observer,
+            stats,
+            under_way: BTreeMap::new(),
+            n_taken: 0,
+        };
+        std::thread::spawn(move || worker.run(taken));
+        Ok(Self {
+            info: Arc::new(info),
+            tokenizer,
+            template: Arc::new(template),
+            capacity: cache.n_tokens(),
+            places: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            jobs,
+            stats: watched,
+        })
+    }
+
+    /// The scheduler's numbers after the last step.
+    pub fn stats(&self) -> Stats {
+        *self.stats.borrow()
+    }
+
+    /// What may be generated for a request: what it asks for, within what the context leaves.
+    fn max_tokens(&self, request: &Request) -> Result<usize, EngineError> {
+        let (prompt_tokens, context_length) = (request.prompt.len(), self.info.context_length);
+        if prompt_tokens == 0 {
+            return Err(EngineError::EmptyPrompt);
+        }
+        if prompt_tokens >= context_length {
+            return Err(EngineError::PromptTooLong { prompt_tokens, context_length });
+        }
+        let room = context_length - prompt_tokens;
+        let max_tokens = request.max_tokens.map_or(room, |max| max.min(room));
+        let n_tokens = prompt_tokens + max_tokens;
+        if n_tokens > self.capacity {
+            return Err(EngineError::NeverFits { n_tokens, capacity: self.capacity });
+        }
+        Ok(max_tokens)
     }
 }
 
@@ -92,18 +180,18 @@ impl Generate for Engine {
     }
 
     fn submit(&self, request: Request) -> Result<EventStream, EngineError> {
-        let (prompt_tokens, context_length) = (request.prompt.len(), self.info.context_length);
-        if prompt_tokens == 0 {
-            return Err(EngineError::EmptyPrompt);
+        let arrived = Instant::now();
+        let max_tokens = self.max_tokens(&request)?;
+        if max_tokens == 0 {
+            let usage = Usage { prompt_tokens: request.prompt.len(), ..Usage::default() };
+            let nothing = Event::Finished { reason: FinishReason::Length, usage };
+            return Ok(Box::pin(stream::iter([Ok(nothing)])));
         }
-        if prompt_tokens >= context_length {
-            return Err(EngineError::PromptTooLong { prompt_tokens, context_length });
-        }
+        let full = |_| EngineError::QueueFull { waiting: self.stats().n_waiting };
+        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
         let (events, stream) = mpsc::unbounded_channel();
-        self.queue.try_send(Job { request, events }).map_err(|error| match error {
-            TrySendError::Full(_) => EngineError::QueueFull { waiting: MAX_WAITING },
-            TrySendError::Closed(_) => EngineError::Stopped,
-        })?;
+        let job = Job { request, max_tokens, events, arrived, permit };
+        self.jobs.send(job).map_err(|_| EngineError::Stopped)?;
         Ok(Box::pin(UnboundedReceiverStream::new(stream)))
     }
 }

@@ -8,7 +8,7 @@ use super::{
     blocks::BlockPool,
     radix::{Inserted, Lease, Match, RadixCache},
 };
-use crate::model::{BlockId, TokenId};
+use crate::model::{BlockCopy, BlockId, TokenId};
 
 /// The blocks of one running sequence, in order. It holds a reference to each, and a lease on as
 /// much of its path as the prefix cache knows.
@@ -22,17 +22,6 @@ impl BlockTable {
     pub(super) fn blocks(&self) -> &[BlockId] {
         &self.blocks
     }
-}
-
-/// The first slots of a block, to be copied to another before anything of the step is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct BlockCopy {
-    /// A block of the prefix cache.
-    pub from: BlockId,
-    /// A block that one sequence alone holds.
-    pub to: BlockId,
-    /// Slots to copy, from the first on.
-    pub n_tokens: usize,
 }
 
 /// All blocks of the KV cache: the pool and what is cached in it.

@@ -4,8 +4,11 @@
 //! queues it, runs the model's forward passes and samples. Dropping the stream cancels.
 
 mod blocks;
+mod generation;
 mod handle;
+mod lookup;
 mod memory;
+mod observe;
 mod radix;
 mod sampler;
 pub mod scheduler;
@@ -19,7 +22,8 @@ use serde::Serialize;
 
 use crate::model::{TokenId, chat::Message};
 
-pub use handle::{Engine, LoadSpec};
+pub use handle::{Engine, LoadSpec, LoadedModel};
+pub use observe::{Observe, Unobserved};
 pub use sampler::Sampler;
 pub use scheduler::Priority;
 

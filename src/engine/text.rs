@@ -27,11 +27,11 @@ impl TextStream {
     }
 
     /// What was held back, once no more tokens come.
-    pub(super) fn finish(mut self) -> String {
-        let rest = self.decoder.finish();
+    pub(super) fn finish(&mut self) -> String {
+        let rest = std::mem::take(&mut self.decoder).finish();
         let mut piece = self.stop.push(&rest);
         if !piece.stopped {
-            piece.text.push_str(&self.stop.held);
+            piece.text.push_str(&std::mem::take(&mut self.stop.held));
         }
         piece.text
     }

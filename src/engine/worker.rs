@@ -1,127 +1,150 @@
-//! The one thread that owns the model: takes requests in the order they came and runs each to its end.
+//! The one thread that owns the model: takes requests in, runs step after step, tells what came of it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
-use tokio::sync::mpsc::{Receiver, UnboundedSender};
+use tokio::sync::{
+    mpsc::{UnboundedReceiver, error::TryRecvError},
+    watch,
+};
 
-use super::{EngineError, Event, FinishReason, Request, Sampler, Usage, text::TextStream};
-use crate::model::{Batch, BlockId, Forward, Logits, ModelError, SequenceSlice, TokenId, Tokenizer};
+use super::{
+    EngineError,
+    generation::{Generation, Job},
+    observe::Observe,
+    scheduler::{NewSequence, Refusal, Scheduler, SeqId, Stats, StepPlan, StepResult},
+};
+use crate::model::{Batch, Forward, Logits, ModelError, SequenceSlice, Tokenizer};
 
-/// Tokens of a prompt that run in one pass. Between passes a dropped request is noticed.
-const PREFILL_CHUNK: usize = 256;
-
-/// A request and where its events go.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) request: Request,
-    pub(super) events: UnboundedSender<Result<Event, EngineError>>,
-}
-
-/// The model and what it needs to serve one request after the other.
+/// The model, the scheduler, and the requests under way.
 pub(super) struct Worker<M> {
-    model: M,
-    tokenizer: Arc<Tokenizer>,
-    context_length: usize,
-    block_size: usize,
-    /// The whole pool: one sequence runs at a time and may use all of it.
-    blocks: Vec<BlockId>,
+    pub(super) model: M,
+    pub(super) tokenizer: Arc<Tokenizer>,
+    pub(super) scheduler: Scheduler,
+    pub(super) observer: Arc<dyn Observe>,
+    pub(super) stats: watch::Sender<Stats>,
+    pub(super) under_way: BTreeMap<SeqId, Generation>,
+    pub(super) n_taken: u64,
 }
-
-/// The reader has dropped its stream.
-struct Cancelled;
 
 impl<M: Forward> Worker<M> {
-    pub(super) fn new(model: M, tokenizer: Arc<Tokenizer>, context_length: usize) -> Self {
-        let spec = model.cache_spec();
-        let blocks = (0..spec.n_blocks as u32).map(BlockId).collect();
-        Self { model, tokenizer, context_length, block_size: spec.block_size, blocks }
-    }
-
-    /// Serves until every handle is gone.
-    pub(super) fn run(mut self, mut jobs: Receiver<Job>) {
-        while let Some(job) = jobs.blocking_recv() {
-            let span = tracing::debug_span!("generate", prompt_tokens = job.request.prompt.len());
-            let _entered = span.enter();
-            if let Err(error) = self.generate(&job) {
-                tracing::error!(%error, "a generation broke off");
-                // A reader that is gone as well needs no word of it.
-                let _ = job.events.send(Err(EngineError::Model(error.to_string())));
-            }
-        }
-    }
-
-    /// Runs one request; ends early, and quietly, when its reader is gone.
-    fn generate(&mut self, job: &Job) -> Result<(), ModelError> {
-        let Job { request, events } = job;
-        let mut sampler = Sampler::new(request.sampling.clone());
-        let mut text = TextStream::new(&self.tokenizer, &request.stop);
-        let mut usage = Usage { prompt_tokens: request.prompt.len(), ..Usage::default() };
-        let room = self.context_length - request.prompt.len();
-        let max_tokens = request.max_tokens.map_or(room, |max| max.min(room));
-        let mut reason = FinishReason::Length;
-        if max_tokens > 0 {
-            let Some(mut logits) = self.prefill(&request.prompt, events)? else { return Ok(()) };
-            loop {
-                let token = logits.rows().next().map_or(TokenId(0), |row| sampler.sample(row));
-                usage.completion_tokens += 1;
-                if self.tokenizer.is_end(token) {
-                    reason = FinishReason::Stop;
-                    break;
-                }
-                let piece = text.push(token, &self.tokenizer);
-                if send_text(events, piece.text).is_err() {
-                    return Ok(());
-                }
-                if piece.stopped {
-                    let finished = Event::Finished { reason: FinishReason::Stop, usage };
-                    let _ = events.send(Ok(finished));
-                    return Ok(());
-                }
-                if usage.completion_tokens == max_tokens {
-                    break;
-                }
-                logits = self.step(&[token], request.prompt.len() + usage.completion_tokens - 1, true)?;
-            }
-        }
-        if send_text(events, text.finish()).is_ok() {
-            let _ = events.send(Ok(Event::Finished { reason, usage }));
-        }
-        Ok(())
-    }
-
-    /// Runs the prompt in chunks; the logits behind its last token, or `None` if it was cancelled.
-    fn prefill(
-        &mut self,
-        prompt: &[TokenId],
-        events: &UnboundedSender<Result<Event, EngineError>>,
-    ) -> Result<Option<Logits>, ModelError> {
-        let mut offset = 0;
+    /// Serves until every handle is gone and every request has ended.
+    pub(super) fn run(mut self, mut jobs: UnboundedReceiver<Job>) {
         loop {
-            if events.is_closed() {
-                return Ok(None);
+            if self.scheduler.is_idle() {
+                let Some(job) = jobs.blocking_recv() else { return };
+                self.take_in(job);
             }
-            let chunk = &prompt[offset..prompt.len().min(offset + PREFILL_CHUNK)];
-            let last = offset + chunk.len() == prompt.len();
-            let logits = self.step(chunk, offset, last)?;
-            if last {
-                return Ok(Some(logits));
+            loop {
+                match jobs.try_recv() {
+                    Ok(job) => self.take_in(job),
+                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
+                }
             }
-            offset += chunk.len();
+            self.drop_cancelled();
+            self.step();
+            let stats = self.scheduler.stats();
+            self.observer.step(&stats);
+            self.stats.send_replace(stats);
         }
     }
 
-    /// One forward pass of one sequence, of which `offset` tokens are cached.
-    fn step(&mut self, tokens: &[TokenId], offset: usize, sample: bool) -> Result<Logits, ModelError> {
-        let n_blocks = (offset + tokens.len()).div_ceil(self.block_size).min(self.blocks.len());
-        let slice = SequenceSlice { tokens, offset, blocks: &self.blocks[..n_blocks], sample };
-        self.model.forward(&Batch::new(&[slice], self.block_size)?)
+    fn take_in(&mut self, job: Job) {
+        let id = SeqId(self.n_taken);
+        self.n_taken += 1;
+        let (priority, max_tokens) = (job.request.priority, job.max_tokens);
+        let (prompt, generation) = Generation::new(job, &self.tokenizer);
+        match self.scheduler.submit(NewSequence { id, prompt, max_tokens, priority }) {
+            Ok(()) => drop(self.under_way.insert(id, generation)),
+            Err(refusal) => generation.fail(refusal.into()),
+        }
+    }
+
+    fn drop_cancelled(&mut self) {
+        let scheduler = &mut self.scheduler;
+        self.under_way.retain(|id, generation| {
+            let stays = !generation.is_cancelled();
+            if !stays {
+                scheduler.end(*id);
+            }
+            stays
+        });
+    }
+
+    /// Plans a step, runs it and books what came of it.
+    fn step(&mut self) {
+        let under_way = &mut self.under_way;
+        let plan = self.scheduler.plan(&mut |id, tokens| {
+            under_way.get_mut(&id).map_or_else(Vec::new, |generation| generation.propose(tokens))
+        });
+        let Some(plan) = plan else { return };
+        let _span =
+            tracing::debug_span!("step", n_sequences = plan.entries.len(), n_tokens = plan.n_tokens())
+                .entered();
+        for admission in &plan.admitted {
+            if let Some(generation) = self.under_way.get_mut(&admission.seq) {
+                generation.admitted(admission.n_cached_tokens);
+            }
+        }
+        match self.forward(&plan) {
+            Ok(logits) => self.book(&plan, &logits),
+            Err(error) => self.abandon(&error),
+        }
+    }
+
+    fn forward(&mut self, plan: &StepPlan) -> Result<Logits, ModelError> {
+        self.model.copy_blocks(&plan.copies)?;
+        let slices: Vec<SequenceSlice<'_>> = plan
+            .entries
+            .iter()
+            .map(|entry| SequenceSlice {
+                tokens: &entry.tokens,
+                offset: entry.offset,
+                blocks: &entry.blocks,
+                n_sampled: entry.n_sampled,
+            })
+            .collect();
+        self.model.forward(&Batch::new(&slices, self.model.cache_spec().block_size)?)
+    }
+
+    /// Samples every sequence's rows and tells the scheduler.
+    fn book(&mut self, plan: &StepPlan, logits: &Logits) {
+        let mut rows = logits.rows();
+        let mut results = Vec::new();
+        for entry in plan.entries.iter().filter(|entry| entry.n_sampled > 0) {
+            let own = rows.by_ref().take(entry.n_sampled).collect::<Vec<_>>();
+            let Some(generation) = self.under_way.get_mut(&entry.seq) else { continue };
+            let drafts = &entry.tokens[entry.tokens.len() + 1 - entry.n_sampled..];
+            let progress =
+                generation.advance(own.into_iter(), drafts, &self.tokenizer, self.observer.as_ref());
+            if progress.ended {
+                self.under_way.remove(&entry.seq);
+                self.scheduler.end(entry.seq);
+            }
+            results.push(StepResult { seq: entry.seq, accepted: progress.accepted });
+        }
+        self.scheduler.commit(&results);
+    }
+
+    /// Ends the sequences of a step that failed.
+    fn abandon(&mut self, error: &ModelError) {
+        tracing::error!(%error, "a step failed; its requests end");
+        for id in self.scheduler.abandon() {
+            if let Some(generation) = self.under_way.remove(&id) {
+                generation.fail(EngineError::Model(error.to_string()));
+            }
+        }
     }
 }
 
-/// Sends text, unless it is empty.
-fn send_text(events: &UnboundedSender<Result<Event, EngineError>>, text: String) -> Result<(), Cancelled> {
-    if text.is_empty() {
-        return if events.is_closed() { Err(Cancelled) } else { Ok(()) };
+impl From<Refusal> for EngineError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::EmptyPrompt => Self::EmptyPrompt,
+            Refusal::NeverFits { n_tokens, capacity } => Self::NeverFits { n_tokens, capacity },
+            Refusal::QueueFull { n_waiting } => Self::QueueFull { waiting: n_waiting },
+            other @ (Refusal::NothingToGenerate | Refusal::Duplicate { .. }) => {
+                Self::Model(other.to_string())
+            }
+        }
     }
-    events.send(Ok(Event::Text(text))).map_err(|_| Cancelled)
 }

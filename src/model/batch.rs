@@ -12,8 +12,8 @@ pub struct SequenceSlice<'a> {
     pub offset: usize,
     /// The sequence's cache blocks, in order; they must reach to the last of `tokens`.
     pub blocks: &'a [BlockId],
-    /// Whether the logits behind the last token are wanted.
-    pub sample: bool,
+    /// How many of the last tokens' logits are wanted.
+    pub n_sampled: usize,
 }
 
 /// Why a batch is not one.
@@ -66,7 +66,7 @@ impl Batch {
         sequence: &SequenceSlice<'_>,
         block_size: usize,
     ) -> Result<(), BatchError> {
-        let SequenceSlice { tokens, offset, blocks, sample } = *sequence;
+        let SequenceSlice { tokens, offset, blocks, n_sampled } = *sequence;
         if tokens.is_empty() {
             return Err(BatchError::Empty);
         }
@@ -85,9 +85,8 @@ impl Batch {
         }
         let blocks = blocks.iter().map(|block| block.0).collect();
         self.spans.push(Span { start, len: tokens.len(), offset, blocks });
-        if sample {
-            self.sampled.push((self.tokens.len() - 1) as u32);
-        }
+        let end = self.tokens.len();
+        self.sampled.extend((end - n_sampled.min(tokens.len())..end).map(|row| row as u32));
         Ok(())
     }
 
@@ -128,8 +127,8 @@ mod tests {
         let (first, second) = (ids(&[7, 8, 9]), ids(&[5]));
         let batch = Batch::new(
             &[
-                SequenceSlice { tokens: &first, offset: 0, blocks: &[BlockId(4), BlockId(1)], sample: false },
-                SequenceSlice { tokens: &second, offset: 3, blocks: &[BlockId(0), BlockId(2)], sample: true },
+                SequenceSlice { tokens: &first, offset: 0, blocks: &[BlockId(4), BlockId(1)], n_sampled: 0 },
+                SequenceSlice { tokens: &second, offset: 3, blocks: &[BlockId(0), BlockId(2)], n_sampled: 1 },
             ],
             2,
         )
@@ -145,7 +144,7 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         assert_eq!(Batch::new(&[], 2), Err(BatchError::Empty));
         let tokens = [TokenId(1), TokenId(2)];
-        let slice = SequenceSlice { tokens: &tokens, offset: 1, blocks: &[BlockId(0)], sample: true };
+        let slice = SequenceSlice { tokens: &tokens, offset: 1, blocks: &[BlockId(0)], n_sampled: 1 };
         let error = Batch::new(&[slice], 2).unwrap_err();
         assert_eq!(error, BatchError::BlocksTooFew { sequence: 0, needed: 3, n_blocks: 1, held: 2 });
     }

@@ -3,7 +3,7 @@
 use candle_core::{DType, Device, Tensor};
 
 use super::{
-    AttentionWindow, Batch, Forward, Gguf, KvCache, KvCacheSpec, Logits, ModelConfig, ModelError,
+    AttentionWindow, Batch, BlockCopy, Forward, Gguf, KvCache, KvCacheSpec, Logits, ModelConfig, ModelError,
     block::Block,
 };
 use crate::ops::{Embedding, Linear, RmsNorm, Rope};
@@ -111,6 +111,10 @@ impl CausalLm {
 }
 
 impl Forward for CausalLm {
+    fn copy_blocks(&mut self, copies: &[BlockCopy]) -> Result<(), ModelError> {
+        Ok(copies.iter().try_for_each(|copy| self.cache.copy(*copy))?)
+    }
+
     fn forward(&mut self, batch: &Batch) -> Result<Logits, ModelError> {
         let data = match self.decoder.forward(batch, &mut self.cache)? {
             Some(logits) => logits.flatten_all()?.to_vec1()?,

@@ -84,6 +84,9 @@ pub enum ModelError {
     /// The batch was not one the cache can take.
     #[error("the batch: {0}")]
     Batch(#[from] super::BatchError),
+    /// The KV cache cannot be laid out.
+    #[error("the KV cache: {0}")]
+    Cache(String),
     /// The device failed in the middle of a forward pass.
     #[error("the forward pass failed: {0}")]
     Compute(#[from] candle_core::Error),

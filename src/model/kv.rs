@@ -2,7 +2,7 @@
 
 use candle_core::{DType, Device, Result, Tensor};
 
-use super::{Batch, ModelConfig};
+use super::{Batch, BlockId, ModelConfig, ModelError};
 use crate::ops;
 
 /// How large a cache is.
@@ -15,10 +15,41 @@ pub struct KvCacheSpec {
 }
 
 impl KvCacheSpec {
-    /// A pool that holds `n_tokens`, in blocks of `block_size`.
-    pub fn for_tokens(n_tokens: usize, block_size: usize) -> Self {
-        Self { n_blocks: n_tokens.div_ceil(block_size), block_size }
+    /// The largest pool for a model in `memory_bytes`, in blocks of `block_size`.
+    ///
+    /// # Errors
+    /// When not a single block fits.
+    pub fn for_memory(
+        config: &ModelConfig,
+        memory_bytes: usize,
+        dtype: DType,
+        block_size: usize,
+    ) -> std::result::Result<Self, ModelError> {
+        let per_layer = 2 * config.n_kv_heads * config.head_dim * dtype.size_in_bytes();
+        let block_bytes = per_layer * config.layers.len() * block_size;
+        match memory_bytes / block_bytes {
+            0 => Err(ModelError::Cache(format!(
+                "{memory_bytes} bytes do not hold one block of {block_bytes} bytes; give it more with --kv-memory"
+            ))),
+            n_blocks => Ok(Self { n_blocks, block_size }),
+        }
     }
+
+    /// Tokens that the pool holds.
+    pub fn n_tokens(self) -> usize {
+        self.n_blocks * self.block_size
+    }
+}
+
+/// The first slots of a block, to be copied to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockCopy {
+    /// The block to read.
+    pub from: BlockId,
+    /// The block to write.
+    pub to: BlockId,
+    /// Slots to copy, from the first on.
+    pub n_tokens: usize,
 }
 
 /// Keys and values of every layer: `[n_blocks, block_size, n_kv_heads, head_dim]` each.
@@ -50,6 +81,18 @@ impl KvCache {
     /// Its size.
     pub fn spec(&self) -> KvCacheSpec {
         self.spec
+    }
+
+    /// Copies slots between blocks, in every layer.
+    ///
+    /// # Errors
+    /// When there are no such blocks or slots.
+    pub fn copy(&mut self, copy: BlockCopy) -> Result<()> {
+        let BlockCopy { from, to, n_tokens } = copy;
+        for tensor in self.layers.iter().flat_map(|layer| [&layer.keys, &layer.values]) {
+            ops::copy_block(tensor, from.0 as usize, to.0 as usize, n_tokens)?;
+        }
+        Ok(())
     }
 
     pub(super) fn layer(&mut self, index: usize) -> &mut LayerCache {

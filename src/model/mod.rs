@@ -21,7 +21,7 @@ pub use config::{AttentionWindow, ModelConfig};
 pub use decoder::{CausalLm, Decoder};
 pub use error::ModelError;
 pub use gguf::Gguf;
-pub use kv::{KvCache, KvCacheSpec};
+pub use kv::{BlockCopy, KvCache, KvCacheSpec};
 pub use tokenizer::{TextDecoder, Tokenizer};
 
 /// A token's number in the model's vocabulary.
@@ -58,6 +58,12 @@ impl Logits {
 
 /// A model that turns a batch into logits and keeps its own KV cache.
 pub trait Forward: Send {
+    /// Copies cache slots between blocks: before a pass that writes to the copies.
+    ///
+    /// # Errors
+    /// When the device fails.
+    fn copy_blocks(&mut self, copies: &[BlockCopy]) -> Result<(), ModelError>;
+
     /// Runs the batch, writes its keys and values to their slots, and returns the logits of the
     /// rows that are to be sampled: `[n_sampled, n_vocab]`.
     ///

@@ -4,6 +4,8 @@ use candle_core::{CpuStorage, CustomOp3, D, DType, Layout, Result, Shape, Tensor
 use half::bf16;
 use tier0_kernels::{AttentionParams, AttentionRow, KvElement};
 
+use super::cpu_slice;
+
 /// What a layer's attention needs to know beside its tensors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AttentionSpec {
@@ -50,6 +52,18 @@ pub fn write_slots(cache: &Tensor, rows: &Tensor, slots: &[u32]) -> Result<()> {
         start += run;
     }
     Ok(())
+}
+
+/// Copies the first `n_slots` of block `from` of `cache [n_blocks, block_size, n_kv_heads, head_dim]`
+/// to block `to`.
+///
+/// # Errors
+/// When there are no such blocks or slots.
+pub fn copy_block(cache: &Tensor, from: usize, to: usize, n_slots: usize) -> Result<()> {
+    let rows = cache.narrow(0, from, 1)?.narrow(1, 0, n_slots)?.squeeze(0)?;
+    let block_size = cache.dim(1)?;
+    // A copy of its own: a tensor cannot be written from its own storage.
+    cache.flatten(0, 1)?.slice_set(&rows.force_contiguous()?, 0, to * block_size)
 }
 
 /// Attention of each token to the cached tokens of its sequence up to itself.
@@ -99,14 +113,6 @@ impl CpuPagedAttention<'_> {
     }
 }
 
-/// The part of a storage that a contiguous layout covers.
-fn slice<'a, T: candle_core::WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
-    match layout.contiguous_offsets() {
-        Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
-        None => candle_core::bail!("paged attention needs contiguous tensors"),
-    }
-}
-
 impl CustomOp3 for CpuPagedAttention<'_> {
     fn name(&self) -> &'static str {
         "paged-attention"
@@ -128,10 +134,14 @@ impl CustomOp3 for CpuPagedAttention<'_> {
             candle_core::bail!("the spans cover {n_rows} rows, but q has {n_tokens}");
         }
         let params = AttentionParams { n_heads, n_kv_heads, head_dim, block_size, scale: self.spec.scale };
-        let q = slice::<f32>(q, q_layout)?;
+        let q = cpu_slice::<f32>(q, q_layout)?;
         let out = match keys.dtype() {
-            DType::BF16 => self.run::<bf16>(q, slice(keys, k_layout)?, slice(values, v_layout)?, &params),
-            DType::F32 => self.run::<f32>(q, slice(keys, k_layout)?, slice(values, v_layout)?, &params),
+            DType::BF16 => {
+                self.run::<bf16>(q, cpu_slice(keys, k_layout)?, cpu_slice(values, v_layout)?, &params)
+            }
+            DType::F32 => {
+                self.run::<f32>(q, cpu_slice(keys, k_layout)?, cpu_slice(values, v_layout)?, &params)
+            }
             other => candle_core::bail!("the KV cache is {other:?}; paged attention takes bf16 and f32"),
         };
         Ok((CpuStorage::F32(out), q_layout.shape().clone()))

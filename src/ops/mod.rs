@@ -10,13 +10,13 @@ mod linear;
 mod norm;
 mod rope;
 
-pub use attention::{AttentionSpec, Span, paged_attention, write_slots};
+pub use attention::{AttentionSpec, Span, copy_block, paged_attention, write_slots};
 pub use device::{DeviceError, open_device};
 pub use linear::{Embedding, Linear};
 pub use norm::RmsNorm;
 pub use rope::{Pairing, Rope, RopeRows, RopeSpec};
 
-use candle_core::{Result, Tensor};
+use candle_core::{CpuStorage, Layout, Result, Tensor, WithDType};
 
 /// The gate of a feed-forward layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,5 +37,13 @@ impl Activation {
             Self::Silu => gate.silu()? * up,
             Self::GeluTanh => gate.gelu()? * up,
         }
+    }
+}
+
+/// The part of a storage on the CPU that a contiguous layout covers.
+fn cpu_slice<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+    match layout.contiguous_offsets() {
+        Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
+        None => candle_core::bail!("this operation needs contiguous tensors"),
     }
 }

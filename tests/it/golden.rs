@@ -115,7 +115,7 @@ fn compare(gguf: &mut Gguf, kv: DType, golden: &Golden, tolerance: impl Fn(&Prom
 /// The logits behind the last of `tokens`, of which `done` are cached.
 fn logits_behind(model: &mut CausalLm, tokens: &[TokenId], done: usize) -> Vec<f32> {
     let blocks: Vec<BlockId> = (0..tokens.len().div_ceil(32) as u32).map(BlockId).collect();
-    let slice = SequenceSlice { tokens: &tokens[done..], offset: done, blocks: &blocks, sample: true };
+    let slice = SequenceSlice { tokens: &tokens[done..], offset: done, blocks: &blocks, n_sampled: 1 };
     let logits = model.forward(&Batch::new(&[slice], 32).unwrap()).unwrap();
     logits.rows().next().unwrap().to_vec()
 }

@@ -27,7 +27,6 @@ pub use self::{
     sequence::{NewSequence, Priority, SeqId},
     step::{Admission, StepEntry, StepPlan, StepResult},
 };
-pub use super::memory::BlockCopy;
 use super::memory::KvMemory;
 
 /// How much there is to give out.

@@ -1,7 +1,7 @@
 //! What the scheduler and the worker tell each other about one step.
 
-use super::{BlockCopy, SeqId};
-use crate::model::{BlockId, TokenId};
+use super::SeqId;
+use crate::model::{BlockCopy, BlockId, TokenId};
 
 /// The work of one step: first the copies, then one forward pass over all entries.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
