@@ -1,7 +1,9 @@
 //! The model room over tiny GGUF files that the tests write themselves: random weights of every
-//! architecture against plain loops, batches against solo runs.
+//! architecture against plain loops, batches against solo runs, tokenizers.
 
 mod agreement;
 mod batching;
+mod chat_prompts;
 mod files;
 mod reference;
+mod tokenizers;
