@@ -1,7 +1,8 @@
 //! The model room over tiny GGUF files that the tests write themselves: random weights of every
-//! architecture against plain loops, batches against solo runs, tokenizers.
+//! architecture against plain loops, batches against solo runs, broken files, tokenizers.
 
 mod agreement;
+mod bad_files;
 mod batching;
 mod chat_prompts;
 mod files;
