@@ -33,9 +33,11 @@ impl Message {
     }
 }
 
-/// Stands in a rendered prompt for a special token's name that a message contained. It is a
-/// noncharacter: Unicode keeps it out of text for uses like this one.
-const MASK: char = '\u{FDD0}';
+/// A special token's name that a message contained is rendered as its number between these two, so
+/// that a template may repeat, move and leave out what it likes. They are noncharacters: Unicode
+/// keeps them out of text for uses like this one.
+const MASK_START: char = '\u{FDD0}';
+const MASK_END: char = '\u{FDD1}';
 
 /// The template's name inside its environment.
 const NAME: &str = "chat";
@@ -108,20 +110,31 @@ impl ChatTemplate {
             .map(|m| Message::new(m.role, mask_special(&m.content, tokenizer.control_names(), &mut masked)))
             .collect();
         let text = self.render(&messages)?;
-        let mut pieces = text.split(MASK);
+        let mut pieces = text.split(MASK_START);
         let mut tokens = tokenizer.encode(pieces.next().unwrap_or_default())?;
-        for (piece, name) in pieces.zip(masked) {
-            tokens.extend(tokenizer.encode_plain(&name)?);
-            tokens.extend(tokenizer.encode(piece)?);
+        for piece in pieces {
+            let (name, rest) = unmask(piece, &masked);
+            tokens.extend(tokenizer.encode_plain(name)?);
+            tokens.extend(tokenizer.encode(rest)?);
         }
         Ok(tokens)
     }
 }
 
-/// Replaces special tokens' names by [`MASK`], and appends them to `masked` in order.
+/// The name that a rendered text behind [`MASK_START`] begins with, and what follows it. A template
+/// that shortens messages may have cut a mask; then there is no name.
+fn unmask<'a>(piece: &'a str, masked: &'a [String]) -> (&'a str, &'a str) {
+    let whole = piece.split_once(MASK_END).and_then(|(number, rest)| {
+        let name = masked.get(number.parse::<usize>().ok()?)?;
+        Some((name.as_str(), rest))
+    });
+    whole.unwrap_or(("", piece))
+}
+
+/// Replaces special tokens' names by masks with their index in `masked`, and appends them there.
 fn mask_special<'a>(content: &str, names: impl Iterator<Item = &'a str>, masked: &mut Vec<String>) -> String {
-    // A mask that is in the text already would be counted as one of ours.
-    let content = content.replace(MASK, "\u{FFFD}");
+    // A mask that is in the text already would be taken for one of ours.
+    let content = content.replace([MASK_START, MASK_END], "\u{FFFD}");
     let mut found: Vec<(usize, &str)> =
         names.filter(|n| !n.is_empty()).flat_map(|name| content.match_indices(name)).collect();
     found.sort_by_key(|(at, name)| (*at, std::cmp::Reverse(name.len())));
@@ -131,7 +144,7 @@ fn mask_special<'a>(content: &str, names: impl Iterator<Item = &'a str>, masked:
             continue;
         }
         out.push_str(&content[end..at]);
-        out.push(MASK);
+        out.extend([MASK_START.to_string(), masked.len().to_string(), MASK_END.to_string()]);
         masked.push(name.to_owned());
         end = at + name.len();
     }
@@ -221,7 +234,7 @@ mod tests {
         let mut masked = Vec::new();
         let names = ["<|im|>", "<|im|>x"];
         let text = mask_special("a<|im|>xb<|im|>\u{FDD0}", names.into_iter(), &mut masked);
-        assert_eq!(text, "a\u{FDD0}b\u{FDD0}\u{FFFD}");
+        assert_eq!(text, "a\u{FDD0}0\u{FDD1}b\u{FDD0}1\u{FDD1}\u{FFFD}");
         assert_eq!(masked, ["<|im|>x", "<|im|>"]);
     }
 }

@@ -119,16 +119,22 @@ impl ModelConfig {
             return Err(ModelError::Metadata { key: "attention.head_count_kv".to_owned(), reason });
         }
         let head_dim = gguf.count_opt("attention.key_length")?.unwrap_or(hidden / n_heads);
-        let n_layers = gguf.count("block_count")?;
-        let n_vocab = gguf.n_rows("token_embd.weight").ok_or_else(|| ModelError::Tensor {
+        if n_heads.checked_mul(head_dim).is_none() {
+            let reason = format!("{n_heads} heads of {head_dim} components are too large");
+            return Err(ModelError::Metadata { key: "attention.key_length".to_owned(), reason });
+        }
+        let n_layers = read_n_layers(gguf)?;
+        let n_rows = gguf.n_rows("token_embd.weight").filter(|n| *n > 0);
+        let n_vocab = n_rows.ok_or_else(|| ModelError::Tensor {
             name: "token_embd.weight".to_owned(),
-            reason: "it is missing".to_owned(),
+            reason: "it is missing or empty".to_owned(),
         })?;
         let scale_dim = match (gguf.architecture(), n_layers) {
             ("gemma3", GEMMA3_27B_LAYERS) => hidden / n_heads,
             _ => head_dim,
         };
-        let window = gguf.count_opt("attention.sliding_window")?;
+        // Some writers put 0 where there is no window.
+        let window = gguf.count_opt("attention.sliding_window")?.filter(|window| *window > 0);
         let layers: Vec<_> = (0..n_layers)
             .map(|layer| match window {
                 Some(window) if (layer + 1) % traits.full_every != 0 => AttentionWindow::Sliding(window),
@@ -164,6 +170,17 @@ impl ModelConfig {
             layers,
         })
     }
+}
+
+/// The file's word for its layers, believed only as far as it has tensors: what follows sets room
+/// aside for each.
+fn read_n_layers(gguf: &Gguf) -> Result<usize, ModelError> {
+    let (n_layers, n_tensors) = (gguf.count("block_count")?, gguf.n_tensors());
+    if n_layers > n_tensors {
+        let reason = format!("it says {n_layers} layers, but the file has only {n_tensors} tensors");
+        return Err(ModelError::Metadata { key: "block_count".to_owned(), reason });
+    }
+    Ok(n_layers)
 }
 
 fn read_rope(gguf: &mut Gguf, traits: &Traits, head_dim: usize) -> Result<RopeSpec, ModelError> {

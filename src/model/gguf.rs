@@ -2,7 +2,8 @@
 
 use std::{
     fs::File,
-    io::BufReader,
+    io::{BufReader, ErrorKind},
+    panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -11,7 +12,7 @@ use candle_core::{
     Device, Tensor,
     quantized::{
         GgmlDType, QTensor,
-        gguf_file::{Content, Value},
+        gguf_file::{Content, TensorInfo, Value},
     },
 };
 
@@ -34,15 +35,16 @@ impl Gguf {
     /// When the file is missing, not GGUF, truncated, or holds types that cannot be read.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
         let file = File::open(path).map_err(|source| match source.kind() {
-            std::io::ErrorKind::NotFound => ModelError::Missing { path: path.to_owned() },
+            ErrorKind::NotFound => ModelError::Missing { path: path.to_owned() },
             _ => ModelError::Io { path: path.to_owned(), source },
         })?;
         let actual =
             file.metadata().map_err(|source| ModelError::Io { path: path.to_owned(), source })?.len();
         let mut reader = BufReader::with_capacity(1 << 20, file);
-        let content = Content::read(&mut reader).map_err(|error| unreadable(path, &error))?;
-        let needed = content.tensor_infos.values().map(|info| end_of(info, content.tensor_data_offset)).max();
-        if let Some(needed) = needed.filter(|needed| *needed > actual) {
+        let content = read_header(&mut reader).map_err(|error| unreadable(path, error))?;
+        let needed =
+            data_end(&content).map_err(|reason| ModelError::Malformed { path: path.to_owned(), reason })?;
+        if needed > actual {
             return Err(ModelError::Truncated { path: path.to_owned(), needed, actual });
         }
         let mut gguf =
@@ -135,6 +137,11 @@ impl Gguf {
         self.own(key).and_then(|(_, value)| value.to_string().ok()).map(String::as_str)
     }
 
+    /// How many tensors the file has.
+    pub fn n_tensors(&self) -> usize {
+        self.content.tensor_infos.len()
+    }
+
     /// Whether there is a tensor of this name.
     pub fn has_tensor(&self, name: &str) -> bool {
         self.content.tensor_infos.contains_key(name)
@@ -188,19 +195,46 @@ fn ill_typed(key: &str, error: &candle_core::Error) -> ModelError {
     ModelError::Metadata { key: key.to_owned(), reason: error.to_string() }
 }
 
-/// One past the last byte of a tensor in the file.
-fn end_of(info: &candle_core::quantized::gguf_file::TensorInfo, data_offset: u64) -> u64 {
-    let blocks = info.shape.elem_count().div_ceil(info.ggml_dtype.block_size());
-    data_offset.saturating_add(info.offset).saturating_add((blocks * info.ggml_dtype.type_size()) as u64)
+/// Candle divides by the header's `general.alignment` whatever it is, so a 0 there panics.
+fn read_header(reader: &mut BufReader<File>) -> candle_core::Result<Content> {
+    catch_unwind(AssertUnwindSafe(|| Content::read(reader)))
+        .unwrap_or_else(|_| Err(candle_core::Error::msg("its header makes no sense")))
+}
+
+/// One past the last byte of the last tensor in the file.
+///
+/// # Errors
+/// Names a tensor whose size no number holds.
+fn data_end(content: &Content) -> Result<u64, String> {
+    content.tensor_infos.iter().try_fold(0, |end, (name, info)| {
+        let dims = info.shape.dims();
+        let this = end_of(info, content.tensor_data_offset)
+            .ok_or_else(|| format!("its tensor `{name}` has the impossible shape {dims:?}"))?;
+        Ok(this.max(end))
+    })
+}
+
+/// One past the last byte of a tensor in the file; `None` where no number holds it.
+fn end_of(info: &TensorInfo, data_offset: u64) -> Option<u64> {
+    let n_values = info.shape.dims().iter().try_fold(1usize, |n, dim| n.checked_mul(*dim))?;
+    let n_blocks = n_values.div_ceil(info.ggml_dtype.block_size());
+    let n_bytes = n_blocks.checked_mul(info.ggml_dtype.type_size())?;
+    data_offset.checked_add(info.offset)?.checked_add(n_bytes as u64)
 }
 
 /// Candle reports every fault of a header as text; the quantisation is the one that users meet.
-fn unreadable(path: &Path, error: &candle_core::Error) -> ModelError {
-    let (path, text) = (path.to_owned(), error.to_string());
+fn unreadable(path: &Path, error: candle_core::Error) -> ModelError {
+    let path = path.to_owned();
+    let (ended, text) = match error {
+        candle_core::Error::Io(source) if source.kind() != ErrorKind::UnexpectedEof => {
+            return ModelError::Io { path, source };
+        }
+        other => (matches!(other, candle_core::Error::Io(_)), other.to_string()),
+    };
     let reason = text.lines().next().unwrap_or_default().to_owned();
     if reason.contains("unknown dtype") {
         ModelError::UnsupportedQuantisation { path, reason }
-    } else if matches!(error, candle_core::Error::Io(_)) || reason.contains("remaining") {
+    } else if ended || reason.contains("remaining") {
         ModelError::Malformed { path, reason: format!("the header is cut short ({reason})") }
     } else {
         ModelError::Malformed { path, reason }

@@ -22,6 +22,7 @@ use tokenizers::{
 use super::{Gguf, ModelError, TokenId};
 
 /// GGUF's token types (`tokenizer.ggml.token_type`).
+const TYPE_UNKNOWN: u64 = 2;
 const TYPE_CONTROL: u64 = 3;
 const TYPE_USER_DEFINED: u64 = 4;
 const TYPE_BYTE: u64 = 6;
@@ -37,6 +38,9 @@ const END_NAMES: [&str; 8] = [
     "<|end|>",
     "</s>",
 ];
+
+/// Names of Llama 3's pre-tokenizer.
+const LLAMA3: [&str; 3] = ["llama-bpe", "llama3", "llama-v3"];
 
 /// The space of SentencePiece vocabularies.
 const METASPACE: char = '▁';
@@ -68,7 +72,7 @@ impl Tokenizer {
         let kind = gguf.string("tokenizer.ggml.model")?;
         let mut inner = match kind {
             "gpt2" => byte_level_bpe(gguf, &names)?,
-            "llama" => sentencepiece_bpe(gguf, &names)?,
+            "llama" => sentencepiece_bpe(gguf, &names, &types)?,
             other => {
                 let known = "tier0 knows gpt2 (byte-level BPE) and llama (SentencePiece BPE)";
                 return Err(ModelError::Tokenizer(format!("its model `{other}` is not supported; {known}")));
@@ -97,7 +101,7 @@ impl Tokenizer {
             end,
             bos,
             eos,
-            add_bos: add_bos.unwrap_or(kind == "llama"),
+            add_bos: add_bos.unwrap_or_else(|| kind == "llama" || LLAMA3.contains(&pre_tokenizer_name(gguf))),
             names,
         })
     }
@@ -239,8 +243,7 @@ fn byte_level_bpe(gguf: &Gguf, names: &[String]) -> Result<HfTokenizer, ModelErr
     let pair = |merge: &String| merge.split_once(' ').map(|(a, b)| (a.to_owned(), b.to_owned()));
     let merges: Option<Vec<_>> = merges.iter().map(pair).collect();
     let merges = merges.ok_or_else(|| ModelError::Tokenizer("a merge is not a pair".to_owned()))?;
-    let pre = gguf.string("tokenizer.ggml.pre").unwrap_or("gpt-2");
-    let scheme = PreTokenization::named(pre)?;
+    let scheme = PreTokenization::named(pre_tokenizer_name(gguf))?;
     let bpe = BPE::builder().vocab_and_merges(vocabulary::<HashMapOf>(names), merges);
     let bpe = bpe.ignore_merges(scheme.ignore_merges).build().map_err(failed)?;
     let mut tokenizer = HfTokenizer::new(bpe);
@@ -249,6 +252,11 @@ fn byte_level_bpe(gguf: &Gguf, names: &[String]) -> Result<HfTokenizer, ModelErr
     }
     tokenizer.with_pre_tokenizer(Some(scheme.pre_tokenizer()?));
     Ok(tokenizer)
+}
+
+/// The name of a byte-level BPE's pre-tokenizer.
+fn pre_tokenizer_name(gguf: &Gguf) -> &str {
+    gguf.string("tokenizer.ggml.pre").unwrap_or("gpt-2")
 }
 
 /// The map that `tokenizers` takes a vocabulary in.
@@ -276,10 +284,10 @@ impl PreTokenization {
             "gpt-2" | "gpt2" => Ok(gpt2),
             "smollm" => Ok(Self { single_digits: true, ..gpt2 }),
             "qwen2" | "deepseek-r1-qwen" => Ok(Self { pattern: Some(QWEN2_PATTERN), nfc: true, ..gpt2 }),
-            "llama-bpe" | "llama3" | "llama-v3" => {
+            "smaug-bpe" => Ok(Self { pattern: Some(LLAMA3_PATTERN), ..gpt2 }),
+            llama3 if LLAMA3.contains(&llama3) => {
                 Ok(Self { pattern: Some(LLAMA3_PATTERN), ignore_merges: true, ..gpt2 })
             }
-            "smaug-bpe" => Ok(Self { pattern: Some(LLAMA3_PATTERN), ..gpt2 }),
             other => Err(ModelError::Tokenizer(format!(
                 "its pre-tokenizer `{other}` is not supported; tier0 knows gpt-2, smollm, qwen2, llama-bpe and smaug-bpe"
             ))),
@@ -301,13 +309,13 @@ impl PreTokenization {
 }
 
 /// SentencePiece BPE: pieces with scores; the better the score, the earlier a pair merges.
-fn sentencepiece_bpe(gguf: &Gguf, names: &[String]) -> Result<HfTokenizer, ModelError> {
+fn sentencepiece_bpe(gguf: &Gguf, names: &[String], types: &[u64]) -> Result<HfTokenizer, ModelError> {
     let scores: Option<Vec<f32>> =
         array(gguf, "tokenizer.ggml.scores").and_then(|v| v.iter().map(|s| s.to_f32().ok()).collect());
     let scores = scores.filter(|s| s.len() == names.len());
     let scores = scores
         .ok_or_else(|| ModelError::Tokenizer("tokenizer.ggml.scores do not fit its pieces".to_owned()))?;
-    let merges = merges_by_score(names, &scores);
+    let merges = merges_by_score(names, types, &scores);
     let bpe = BPE::builder().vocab_and_merges(vocabulary::<HashMapOf>(names), merges).byte_fallback(true);
     let unknown = gguf.value("tokenizer.ggml.unknown_token_id").and_then(|v| v.to_u64().ok());
     let unknown = unknown.and_then(|id| names.get(id as usize));
@@ -327,12 +335,14 @@ fn sentencepiece_bpe(gguf: &Gguf, names: &[String]) -> Result<HfTokenizer, Model
     Ok(tokenizer)
 }
 
-/// Every way to put a piece together from two others, best piece first.
-fn merges_by_score(names: &[String], scores: &[f32]) -> Vec<(String, String)> {
-    let known: HashMap<&str, usize> =
-        names.iter().enumerate().map(|(id, name)| (name.as_str(), id)).collect();
+/// Every way to put a piece together from two others, best piece first. Control, unknown and byte
+/// tokens are no pieces: text that spells the name of one must not merge into it.
+fn merges_by_score(names: &[String], types: &[u64], scores: &[f32]) -> Vec<(String, String)> {
+    let is_piece = |t: &u64| !matches!(*t, TYPE_UNKNOWN | TYPE_CONTROL | TYPE_BYTE);
+    let pieces = || names.iter().zip(types).enumerate().filter(|(_, (_, t))| is_piece(t));
+    let known: HashMap<&str, usize> = pieces().map(|(id, (name, _))| (name.as_str(), id)).collect();
     let mut merges: Vec<(usize, usize, usize)> = Vec::new();
-    for (id, name) in names.iter().enumerate() {
+    for (id, (name, _)) in pieces() {
         for (cut, _) in name.char_indices().skip(1) {
             let (left, right) = name.split_at(cut);
             if let (Some(left), Some(right)) = (known.get(left), known.get(right)) {
@@ -412,8 +422,9 @@ mod tests {
 
     #[test]
     fn merges_follow_the_scores() {
-        let names: Vec<String> = ["a", "b", "c", "ab", "bc", "abc"].map(str::to_owned).to_vec();
-        let merges = merges_by_score(&names, &[0.0, 0.0, 0.0, -2.0, -1.0, -3.0]);
+        let names: Vec<String> = ["a", "b", "c", "ab", "bc", "abc", "cab"].map(str::to_owned).to_vec();
+        let types = [1, 1, 1, 1, 1, 1, TYPE_CONTROL];
+        let merges = merges_by_score(&names, &types, &[0.0, 0.0, 0.0, -2.0, -1.0, -3.0, 0.0]);
         let pairs: Vec<(&str, &str)> = merges.iter().map(|(a, b)| (a.as_str(), b.as_str())).collect();
         assert_eq!(pairs, [("b", "c"), ("a", "b"), ("a", "bc"), ("ab", "c")]);
     }

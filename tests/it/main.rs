@@ -9,3 +9,4 @@ mod layers;
 mod models;
 mod program;
 mod support;
+mod tiny;
