@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use candle_core::Device;
+use candle_core::{DType, Device};
 use futures::StreamExt;
 use tier0::{
-    engine::{Engine, EngineError, Event, FinishReason, Generate, LoadSpec, Request, Sampling, Usage},
+    engine::{
+        Engine, EngineError, Event, FinishReason, Generate, LoadSpec, Request, Sampling, Unobserved, Usage,
+    },
     model::{
         TokenId,
         chat::{Message, Role},
@@ -19,7 +21,15 @@ const CONTEXT_LENGTH: usize = 512;
 
 fn engine() -> Option<Engine> {
     let path = models::local(MODEL)?.gguf().unwrap();
-    let spec = LoadSpec { id: MODEL.to_owned(), path, device: Device::Cpu, context_length: CONTEXT_LENGTH };
+    let spec = LoadSpec {
+        id: MODEL.to_owned(),
+        path,
+        device: Device::Cpu,
+        context_length: CONTEXT_LENGTH,
+        kv_memory_bytes: 64 << 20,
+        kv_type: DType::BF16,
+        observer: Arc::new(Unobserved),
+    };
     Some(Engine::load(&spec).unwrap())
 }
 

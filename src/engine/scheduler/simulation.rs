@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::model::{BlockId, TokenId};
+use crate::model::{BlockCopy, BlockId, TokenId};
 
 /// Ends a sequence; about every fiftieth token.
 pub(super) const END: TokenId = TokenId(99);

@@ -242,7 +242,7 @@ fn use_file(bytes: &[u8]) {
     if let Ok(decoder) = Decoder::load(&mut gguf, CONTEXT, &Device::Cpu) {
         let n_vocab = decoder.config().n_vocab;
         let tokens = random_tokens(5, n_vocab, 1);
-        let slice = SequenceSlice { tokens: &tokens, offset: 0, blocks: &blocks_in_order(2), sample: true };
+        let slice = SequenceSlice { tokens: &tokens, offset: 0, blocks: &blocks_in_order(2), n_sampled: 1 };
         let batch = Batch::new(&[slice], BLOCK).unwrap();
         let spec = KvCacheSpec { n_blocks: 2, block_size: BLOCK };
         let mut cache = decoder.new_cache(spec, DType::BF16).unwrap();

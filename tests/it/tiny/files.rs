@@ -256,7 +256,7 @@ impl<'a> Session<'a> {
         let mut all = Vec::new();
         for len in lens {
             let tokens = &tokens[offset..offset + len];
-            all.extend(self.step(&[SequenceSlice { tokens, offset, blocks, sample: true }]));
+            all.extend(self.step(&[SequenceSlice { tokens, offset, blocks, n_sampled: 1 }]));
             offset += len;
         }
         all
