@@ -176,8 +176,8 @@ impl Setup {
             store_name: set.or_else(|| is_demo.then(|| DEMO_NAME.to_owned())),
             max_reply_tokens: config.max_reply_tokens,
             n_passages: config.passages,
-            min_confidence: config.min_intent_confidence,
-            min_similarity: config.min_similarity,
+            min_confidence: config.min_intent_confidence as f32,
+            min_similarity: config.min_similarity as f32,
         }
     }
 }

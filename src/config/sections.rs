@@ -217,10 +217,10 @@ pub struct Support {
     pub passages: usize,
     /// A ticket whose intent is less certain than this goes to a person.
     #[garde(range(min = 0.0, max = 1.0))]
-    pub min_intent_confidence: f32,
+    pub min_intent_confidence: f64,
     /// A passage less similar to the question than this does not answer it.
     #[garde(range(min = -1.0, max = 1.0))]
-    pub min_similarity: f32,
+    pub min_similarity: f64,
 }
 
 impl Default for Support {
