@@ -199,18 +199,18 @@ impl Support {
         self.parts.store.find_products(&case.question).await.map_err(|e| SupportError::Store(e.to_string()))
     }
 
-    /// A reply from the store's data. Where the model's draft fails, the points say it themselves.
+    /// A reply from the store's data, and what an article adds to it. Where the model's draft fails,
+    /// the points say it themselves.
     async fn state(
         &self,
         case: &mut Case<'_>,
-        mut points: Vec<Point>,
+        points: Vec<Point>,
         order_ids: Vec<String>,
     ) -> Result<Reply, SupportError> {
         // The data's own words find the article that explains them.
         let query = format!("{}\n{}", case.question, points.first().map_or("", |p| p.text.as_str()));
         let passages = self.retrieve(case, query).await?;
         let added = passages.first().filter(|p| self.answers(p)).cloned().map(Quoted::best_sentence);
-        points.extend(added.iter().flat_map(Quoted::points));
         let Draft { body, usage } = self.draft(case, &points).await?;
         let faults = self.faults(case, &body, &points).await;
         let trace = Trace { points: texts(&points), passages, faults };
@@ -221,8 +221,9 @@ impl Support {
                 (body, WrittenBy::Template, case.triage.confidence * TEMPLATE_PENALTY)
             }
         };
-        // A sentence that the draft left out is nothing that the reply rests on.
-        let citations = added.iter().filter(|q| q.is_said_in(&body)).map(Quoted::citation).collect();
+        // The article's words need no phrasing.
+        let body = added.iter().fold(body, |body, quoted| format!("{body} {}", quoted.quote()));
+        let citations = added.iter().map(Quoted::citation).collect();
         Ok(Reply {
             outcome: Outcome::Answer,
             body,

@@ -1,7 +1,5 @@
 //! Picks the sentences of the store's articles that a question is about, for quoting.
 
-use std::collections::BTreeSet;
-
 use crate::{
     embed::Embed,
     retrieval::{Hit, Index},
@@ -13,9 +11,6 @@ use super::{Citation, SupportError, ruling::Point, verify::sentences};
 const MAX_SENTENCES: usize = 4;
 /// How far below the best sentence one may be and still be quoted.
 const SENTENCE_MARGIN: f32 = 0.25;
-
-/// Letters up to which a word says little about what a sentence is about.
-const MAX_SMALL_WORD: usize = 3;
 
 /// A passage that a reply may rest on, with the sentences that matter.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,8 +39,12 @@ impl Quoted {
     /// As the reply's report names it.
     pub fn citation(&self) -> Citation {
         let passage = &self.hit.passage;
-        let quote = self.sentences.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(" ");
-        Citation { id: passage.id.clone(), title: passage.title.clone(), quote }
+        Citation { id: passage.id.clone(), title: passage.title.clone(), quote: self.quote() }
+    }
+
+    /// The sentences, as they stand in the article.
+    pub(super) fn quote(&self) -> String {
+        self.sentences.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(" ")
     }
 
     /// The same with its nearest sentence alone.
@@ -53,19 +52,6 @@ impl Quoted {
         let best = self.similarity();
         self.sentences.retain(|s| s.similarity >= best);
         self
-    }
-
-    /// Whether a reply says what the sentences say: most of their words stand in it.
-    pub(super) fn is_said_in(&self, reply: &str) -> bool {
-        let words = |text: &str| -> BTreeSet<String> {
-            let words = text.split(|c: char| !c.is_alphanumeric()).map(str::to_lowercase);
-            words.filter(|w| w.chars().count() > MAX_SMALL_WORD).collect()
-        };
-        let said = words(reply);
-        self.sentences.iter().all(|sentence| {
-            let wanted = words(&sentence.text);
-            2 * wanted.intersection(&said).count() >= wanted.len()
-        })
     }
 
     /// The sentences as points of a reply.
