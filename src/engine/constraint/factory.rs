@@ -6,6 +6,7 @@ use llguidance::{
     JsonCompileOptions, Matcher, ParserFactory,
     api::{GrammarWithLexer, TopLevelGrammar},
     derivre::RegexBuilder,
+    earley::{SlicedBiasComputer, lexerspec::LexerSpec},
     toktrie::{InferenceCapabilities, TokEnv, TokRxInfo, TokTrie},
 };
 use serde_json::Value;
@@ -110,7 +111,7 @@ impl ConstraintFactory {
         let encode: Encode = Box::new(encode);
         let tokens: TokEnv = Arc::new(ModelTokens::new(trie, encode));
         let can = InferenceCapabilities { ff_tokens: true, ..InferenceCapabilities::default() };
-        let slices = llguidance::earley::SlicedBiasComputer::general_slices();
+        let slices = SlicedBiasComputer::general_slices();
         let mut parsers = ParserFactory::new(&tokens, can, &slices)
             .map_err(|error| VocabularyError::Refused { reason: error.to_string() })?;
         parsers.quiet().limits_mut().verbose_errors = false;
@@ -149,6 +150,7 @@ impl ConstraintFactory {
     fn compile_here(&self, grammar: &Grammar) -> Result<Constraint, String> {
         let grammar = TopLevelGrammar::from_grammar(translate(grammar)?);
         let parser = self.parsers.create_parser(grammar).map_err(|error| error.to_string())?;
+        refuse_options(parser.parser.grammar().lexer_spec())?;
         let tokens = self.parsers.tok_env().clone();
         Constraint::start(Matcher::new(Ok(parser)), tokens).map_err(|error| error.to_string())
     }
@@ -166,8 +168,12 @@ fn trie<T: AsRef<[u8]>>(
     tokens: impl ExactSizeIterator<Item = T>,
     ends: &[TokenId],
 ) -> Result<TokTrie, VocabularyError> {
-    let words: Vec<Vec<u8>> = tokens.map(|bytes| bytes.as_ref().to_vec()).collect();
+    let mut words: Vec<Vec<u8>> = tokens.map(|bytes| bytes.as_ref().to_vec()).collect();
     let n_vocab = words.len();
+    // Some files have names of end tokens for their text, but no text may contain them.
+    for end in ends {
+        words.get_mut(end.0 as usize).map(Vec::clear);
+    }
     if let Some((id, word)) = words.iter().enumerate().find(|(_, word)| word.len() > MAX_TOKEN_BYTES) {
         return Err(VocabularyError::TokenTooLong { token: TokenId(id as u32), n_bytes: word.len() });
     }
@@ -231,6 +237,20 @@ fn regex(pattern: &str) -> Result<GrammarWithLexer, String> {
     // It is compiled as part of a Lark grammar; an error there would quote that grammar.
     RegexBuilder::new().mk_regex(pattern).map_err(|error| error.to_string())?;
     Ok(GrammarWithLexer::from_regex(pattern))
+}
+
+/// Refuses what `llguidance` adds to Lark beyond what text is allowed. With limits on tokens and
+/// hidden stops it could not go back along a draft; control tokens stay out of a text.
+fn refuse_options(lexer: &LexerSpec) -> Result<(), String> {
+    let options = [
+        (lexer.has_stop, "stop= (use suffix=)"),
+        (lexer.has_max_tokens, "max_tokens="),
+        (lexer.special_token_rx.is_some(), "a token by its number or name"),
+    ];
+    match options.iter().find(|(used, _)| *used) {
+        Some((_, option)) => Err(format!("it uses {option}")),
+        None => Ok(()),
+    }
 }
 
 /// On one line, in words for callers, and cut where it grows long.

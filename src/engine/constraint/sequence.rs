@@ -139,6 +139,8 @@ impl Constraint {
             visited.push(visit(self)?);
         }
         self.matcher.rollback(n_consumed).map_err(failed)?;
+        // It keeps its last mask for places that look alike; on another way there it may be another.
+        self.matcher.invalidate_bias_cache();
         (self.forced, self.mask, self.ended) = (forced, mask, ended);
         Ok(visited)
     }

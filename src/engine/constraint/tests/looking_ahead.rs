@@ -77,3 +77,17 @@ fn a_draft_may_run_past_the_end() {
     constraint.accept(draft[0]).unwrap();
     assert!(constraint.is_done());
 }
+
+/// After `a` and after `b` the same may come first, but not all that follows is the same.
+#[test]
+fn a_draft_leaves_no_mask_for_another_way() {
+    let source = "start: \"a\" TAIL \"}\" | \"b\" TAIL \"]\"\nTAIL: /[xyz]*\"/";
+    let vocabulary = vocabulary::shared();
+    let ids = vocabulary.bytewise("ab");
+    let quote_and_brace = vocabulary.encode("\"}")[0];
+    let mut constraint = compile(&Grammar::Lark(source.to_owned()));
+    let masks = constraint.masks_along(&ids[..1]).unwrap();
+    assert!(masks[1].allows(quote_and_brace));
+    constraint.accept(ids[1]).unwrap();
+    assert!(!constraint.mask().unwrap().allows(quote_and_brace));
+}

@@ -157,6 +157,17 @@ fn an_end_token_ends_a_text_that_could_go_on() {
 }
 
 #[test]
+fn an_end_token_is_no_text() {
+    let mut constraint = compile(&Grammar::Regex("(</s>)+".to_owned()));
+    assert_eq!(vocabulary::shared().bytes(END[1]), b"</s>");
+    assert!(constraint.accept(END[1]).is_err());
+    for token in vocabulary::shared().bytewise("</s>") {
+        assert_eq!(constraint.accept(token), Ok(Progress::Continue));
+    }
+    assert_eq!(constraint.accept(END[1]), Ok(Progress::Done));
+}
+
+#[test]
 fn a_token_out_of_place_changes_nothing() {
     let grammar = Grammar::Regex("[ab]{3}".to_owned());
     let ids = vocabulary::shared().bytewise("axb");

@@ -52,6 +52,10 @@ fn wrong_expressions_and_grammars_are_refused() {
         (Grammar::Lark("start: \"a".to_owned()), ""),
         (Grammar::Lark("first: \"a\"".to_owned()), "start"),
         (Grammar::Lark("start: <|im_end|>".to_owned()), ""),
+        (Grammar::Lark("start: a\na[stop=\"c\"]: /b*/".to_owned()), "stop="),
+        (Grammar::Lark("start: a\na[max_tokens=3]: /b*/".to_owned()), "max_tokens="),
+        (Grammar::Lark("start: \"a\" <[1]>".to_owned()), "token"),
+        (Grammar::Lark("start: <[*]>".to_owned()), "token"),
         (Grammar::Lark(String::new()), ""),
     ];
     for (grammar, word) in cases {
@@ -107,7 +111,7 @@ fn a_vocabulary_needs_an_end() {
     let encode = |_: &str| Vec::new();
     assert!(ConstraintFactory::new(tokens(), &[], encode).is_err());
     assert!(ConstraintFactory::new(tokens(), &[TokenId(256)], encode).is_err());
-    let long = vec![vec![b'a'; 2_000], Vec::new()];
+    let long = [vec![b'a'; 2_000], Vec::new()];
     assert!(ConstraintFactory::new(long.iter(), &[TokenId(1)], encode).is_err());
 }
 

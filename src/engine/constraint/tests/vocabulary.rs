@@ -3,7 +3,7 @@
 use super::super::ConstraintFactory;
 use crate::model::TokenId;
 
-/// Ids of the tokens that end a text.
+/// Ids of the tokens that end a text. The last has its name for its text, as some files have it.
 pub(super) const END: [TokenId; 2] = [TokenId(0), TokenId(2)];
 
 /// A token that opens a turn, and that no grammar may allow.
@@ -60,10 +60,10 @@ pub(super) fn shared() -> &'static Vocabulary {
 
 impl Vocabulary {
     fn new() -> Self {
-        let control = (0..N_CONTROL).map(|_| Vec::new());
+        let control = [Vec::new(), Vec::new(), b"</s>".to_vec()];
         let bytes = (0..=255u8).map(|byte| vec![byte]);
         let merged = MERGES.iter().map(|(left, right)| format!("{left}{right}").into_bytes());
-        Self { tokens: control.chain(bytes).chain(merged).collect() }
+        Self { tokens: control.into_iter().chain(bytes).chain(merged).collect() }
     }
 
     pub(super) fn len(&self) -> usize {
