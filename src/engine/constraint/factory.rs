@@ -172,7 +172,9 @@ fn trie<T: AsRef<[u8]>>(
     let n_vocab = words.len();
     // Some files have names of end tokens for their text, but no text may contain them.
     for end in ends {
-        words.get_mut(end.0 as usize).map(Vec::clear);
+        if let Some(word) = words.get_mut(end.0 as usize) {
+            word.clear();
+        }
     }
     if let Some((id, word)) = words.iter().enumerate().find(|(_, word)| word.len() > MAX_TOKEN_BYTES) {
         return Err(VocabularyError::TokenTooLong { token: TokenId(id as u32), n_bytes: word.len() });
