@@ -4,6 +4,7 @@
 //! queues it, runs the model's forward passes and samples. Dropping the stream cancels.
 
 mod blocks;
+pub mod constraint;
 mod generation;
 mod handle;
 mod lookup;

@@ -132,6 +132,16 @@ impl Tokenizer {
         self.end.contains(&token)
     }
 
+    /// The tokens that end the model's turn, in no order.
+    pub fn end_tokens(&self) -> impl Iterator<Item = TokenId> {
+        self.end.iter().copied()
+    }
+
+    /// How many tokens the vocabulary has; ids are below it.
+    pub fn n_tokens(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Bytes of a token's text; empty for control tokens and ids outside the vocabulary.
     pub fn bytes(&self, token: TokenId) -> &[u8] {
         self.bytes.get(token.0 as usize).map_or(&[], AsRef::as_ref)
