@@ -5,27 +5,28 @@ use std::time::Instant;
 use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
 
 use super::{
-    EngineError, Event, FinishReason, Request, Sampler, TokenLogprob, Usage, lookup::PromptLookup,
-    observe::Observe, sampler::likelihood, text::TextStream,
+    EngineError, Event, FinishReason, Request, Sampler, TokenLogprob, Usage, constraint::Constraint,
+    lookup::PromptLookup, observe::Observe, sampler::likelihood, text::TextStream,
 };
 use crate::model::{TokenId, Tokenizer};
 
 /// A request, where its events go, and its place among those that may be under way.
-#[derive(Debug)]
 pub(super) struct Job {
     pub(super) request: Request,
     /// [`Request::max_tokens`], filled in and capped at what the context leaves.
     pub(super) max_tokens: usize,
+    /// [`Request::grammar`], compiled.
+    pub(super) constraint: Option<Constraint>,
     pub(super) events: UnboundedSender<Result<Event, EngineError>>,
     pub(super) arrived: Instant,
     pub(super) permit: OwnedSemaphorePermit,
 }
 
 /// A request that the scheduler knows of.
-#[derive(Debug)]
 pub(super) struct Generation {
     events: UnboundedSender<Result<Event, EngineError>>,
     sampler: Sampler,
+    constraint: Option<Constraint>,
     text: TextStream,
     lookup: Option<PromptLookup>,
     stop_tokens: Vec<TokenId>,
@@ -50,10 +51,11 @@ pub(super) struct Progress {
 impl Generation {
     /// Splits a job into what the scheduler needs (its prompt) and what stays here.
     pub(super) fn new(job: Job, tokenizer: &Tokenizer) -> (Vec<TokenId>, Self) {
-        let Job { request, max_tokens, events, arrived, permit } = job;
+        let Job { request, max_tokens, constraint, events, arrived, permit } = job;
         let generation = Self {
             events,
             sampler: Sampler::new(request.sampling, &request.prompt),
+            constraint,
             text: TextStream::new(tokenizer, &request.stop),
             lookup: request.speculate.then(PromptLookup::new),
             stop_tokens: request.stop_tokens,
@@ -77,9 +79,23 @@ impl Generation {
         self.usage.cached_tokens = n_cached_tokens;
     }
 
-    /// Guesses at what follows `tokens`, the whole sequence so far.
+    /// What follows `tokens`, the whole sequence so far: what the grammar forces, else a guess.
     pub(super) fn propose(&mut self, tokens: &[TokenId]) -> Vec<TokenId> {
-        self.lookup.as_mut().map_or_else(Vec::new, |lookup| lookup.propose(tokens))
+        let forced = self.constraint.as_mut().map_or_else(Vec::new, Constraint::forced_tokens);
+        if !forced.is_empty() {
+            return forced;
+        }
+        let mut guessed = self.lookup.as_mut().map_or_else(Vec::new, |lookup| lookup.propose(tokens));
+        if let Some(constraint) = &mut self.constraint {
+            // A constraint that cannot go on says so when it is asked for its mask.
+            guessed.truncate(constraint.n_acceptable(&guessed).unwrap_or(0));
+        }
+        guessed
+    }
+
+    /// The request's grammar, whose next mask is to be computed beside the forward pass.
+    pub(super) fn constraint(&mut self) -> Option<&mut Constraint> {
+        self.constraint.as_mut()
     }
 
     /// Draws a token from each row of logits as long as the drafts before it came true.
@@ -93,7 +109,10 @@ impl Generation {
         let mut accepted = Vec::new();
         let mut ended = false;
         for (i, row) in rows.enumerate() {
-            let token = self.sampler.sample(row, None);
+            let Some(token) = self.draw(row) else {
+                ended = true;
+                break;
+            };
             accepted.push(token);
             self.tell_time(observer);
             ended = self.take(token, row, tokenizer, observer);
@@ -106,6 +125,27 @@ impl Generation {
             lookup.learn(drafts.len(), n_right);
         }
         Progress { accepted, ended }
+    }
+
+    /// The next token; `None`, and the reader told, where the grammar cannot be followed any further.
+    fn draw(&mut self, row: &[f32]) -> Option<TokenId> {
+        let Some(constraint) = &mut self.constraint else { return Some(self.sampler.sample(row, None)) };
+        let drawn = constraint.mask().cloned().and_then(|mask| {
+            let token = self.sampler.sample(row, Some(&|logits| mask.apply(logits)));
+            constraint.accept(token).map(|_| token)
+        });
+        match drawn {
+            Ok(token) => Some(token),
+            Err(error) => {
+                let _ = self.events.send(Err(EngineError::Grammar { reason: error.to_string() }));
+                None
+            }
+        }
+    }
+
+    /// Whether the grammar leaves nothing but the end.
+    fn is_whole(&self) -> bool {
+        self.constraint.as_ref().is_some_and(Constraint::is_done)
     }
 
     /// Takes a token into the text; whether the request ends with it.
@@ -125,6 +165,9 @@ impl Generation {
         let piece = self.text.push(token, tokenizer);
         self.send_text(piece.text);
         if piece.stopped {
+            self.finish(FinishReason::Stop, observer);
+        } else if self.is_whole() {
+            self.flush();
             self.finish(FinishReason::Stop, observer);
         } else if self.usage.completion_tokens >= self.max_tokens {
             self.flush();

@@ -9,6 +9,7 @@ use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::{
     EngineError, Event, EventStream, FinishReason, Generate, ModelInfo, Observe, Request, Usage,
+    constraint::ConstraintFactory,
     generation::Job,
     scheduler::{Scheduler, SchedulerConfig, Stats},
     worker::Worker,
@@ -51,11 +52,12 @@ pub struct LoadSpec {
 }
 
 /// A running model. Clones share it; it ends when the last clone is dropped.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Engine {
     info: Arc<ModelInfo>,
     tokenizer: Arc<Tokenizer>,
     template: Arc<ChatTemplate>,
+    constraints: Arc<ConstraintFactory>,
     capacity: usize,
     places: Arc<Semaphore>,
     jobs: mpsc::UnboundedSender<Job>,
@@ -117,6 +119,8 @@ impl Engine {
         let (jobs, taken) = mpsc::unbounded_channel();
         let (stats, watched) = watch::channel(scheduler.stats());
         let tokenizer = Arc::new(tokenizer);
+        let constraints = ConstraintFactory::for_tokenizer(&tokenizer);
+        let constraints = constraints.map_err(|e| ModelError::Tokenizer(e.to_string()))?;
         let worker = Worker {
             model,
             tokenizer: Arc::clone(&tokenizer),
@@ -131,6 +135,7 @@ impl Engine {
             info: Arc::new(info),
             tokenizer,
             template: Arc::new(template),
+            constraints: Arc::new(constraints),
             capacity: cache.n_tokens(),
             places: Arc::new(Semaphore::new(MAX_REQUESTS)),
             jobs,
@@ -189,8 +194,11 @@ impl Generate for Engine {
         }
         let full = |_| EngineError::QueueFull { waiting: self.stats().n_waiting };
         let permit = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
+        let constraint =
+            request.grammar.as_ref().map(|grammar| self.constraints.compile(grammar)).transpose();
+        let constraint = constraint.map_err(|e| EngineError::Grammar { reason: e.to_string() })?;
         let (events, stream) = mpsc::unbounded_channel();
-        let job = Job { request, max_tokens, events, arrived, permit };
+        let job = Job { request, max_tokens, constraint, events, arrived, permit };
         self.jobs.send(job).map_err(|_| EngineError::Stopped)?;
         Ok(Box::pin(UnboundedReceiverStream::new(stream)))
     }

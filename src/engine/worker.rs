@@ -9,6 +9,7 @@ use tokio::sync::{
 
 use super::{
     EngineError,
+    constraint::{Constraint, prepare_all},
     generation::{Generation, Job},
     observe::Observe,
     scheduler::{NewSequence, Refusal, Scheduler, SeqId, Stats, StepPlan, StepResult},
@@ -85,25 +86,18 @@ impl<M: Forward> Worker<M> {
                 generation.admitted(admission.n_cached_tokens);
             }
         }
-        match self.forward(&plan) {
+        let logits = std::thread::scope(|scope| {
+            let constraints: Vec<&mut Constraint> =
+                self.under_way.values_mut().filter_map(Generation::constraint).collect();
+            if !constraints.is_empty() {
+                scope.spawn(|| prepare_all(constraints));
+            }
+            forward(&mut self.model, &plan)
+        });
+        match logits {
             Ok(logits) => self.book(&plan, &logits),
             Err(error) => self.abandon(&error),
         }
-    }
-
-    fn forward(&mut self, plan: &StepPlan) -> Result<Logits, ModelError> {
-        self.model.copy_blocks(&plan.copies)?;
-        let slices: Vec<SequenceSlice<'_>> = plan
-            .entries
-            .iter()
-            .map(|entry| SequenceSlice {
-                tokens: &entry.tokens,
-                offset: entry.offset,
-                blocks: &entry.blocks,
-                n_sampled: entry.n_sampled,
-            })
-            .collect();
-        self.model.forward(&Batch::new(&slices, self.model.cache_spec().block_size)?)
     }
 
     /// Samples every sequence's rows and tells the scheduler.
@@ -134,6 +128,22 @@ impl<M: Forward> Worker<M> {
             }
         }
     }
+}
+
+/// Runs a step's copies and its forward pass.
+fn forward(model: &mut impl Forward, plan: &StepPlan) -> Result<Logits, ModelError> {
+    model.copy_blocks(&plan.copies)?;
+    let slices: Vec<SequenceSlice<'_>> = plan
+        .entries
+        .iter()
+        .map(|entry| SequenceSlice {
+            tokens: &entry.tokens,
+            offset: entry.offset,
+            blocks: &entry.blocks,
+            n_sampled: entry.n_sampled,
+        })
+        .collect();
+    model.forward(&Batch::new(&slices, model.cache_spec().block_size)?)
 }
 
 impl From<Refusal> for EngineError {
