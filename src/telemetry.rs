@@ -3,6 +3,8 @@
 //! Everyone may write log events through `tracing`; only `api` counts into [`Metrics`]. Neither
 //! ever holds a customer's text: labels are names that the program chose itself.
 
+mod engine;
+
 use std::time::Duration;
 
 use prometheus_client::{
@@ -17,7 +19,10 @@ use prometheus_client::{
 };
 use tracing_subscriber::EnvFilter;
 
+pub use engine::{EngineLoad, EngineMetrics};
+
 use crate::config::{Log, LogFormat};
+use engine::EngineFamilies;
 
 /// Upper bounds of the buckets of a request's and a stage's duration: from a lookup in
 /// memory to a long reply on a slow processor.
@@ -116,6 +121,7 @@ pub struct Metrics {
     tickets: Family<TicketLabels, Counter>,
     stage_seconds: Durations<StageLabel>,
     tokens: Family<TokenLabels, Counter>,
+    engines: EngineFamilies,
 }
 
 impl Default for Metrics {
@@ -129,19 +135,21 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Self {
         let mut metrics = Self {
-            registry: Registry::with_prefix("tier0"),
+            registry: Registry::default(),
             http_requests: Family::default(),
             http_request_seconds: Family::new_with_constructor(SecondsBuckets),
             tickets: Family::default(),
             stage_seconds: Family::new_with_constructor(SecondsBuckets),
             tokens: Family::default(),
+            engines: EngineFamilies::new(),
         };
         metrics.register();
         metrics
     }
 
     fn register(&mut self) {
-        let registry = &mut self.registry;
+        self.engines.register(&mut self.registry);
+        let registry = self.registry.sub_registry_with_prefix("tier0");
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "The running program", build);
         registry.register("http_requests", "Requests answered", self.http_requests.clone());
@@ -189,6 +197,12 @@ impl Metrics {
         self.tokens.get_or_create(&TokenLabels { model, kind }).inc_by(n_tokens as u64);
     }
 
+    /// The numbers of the engine that runs `model`.
+    #[must_use]
+    pub fn engine(&self, model: &str) -> EngineMetrics {
+        EngineMetrics::new(self.engines.clone(), model)
+    }
+
     /// Everything counted so far, in the OpenMetrics text format.
     ///
     /// # Errors
@@ -214,6 +228,12 @@ mod tests {
         metrics.http_request(&labels, Duration::from_millis(30));
         metrics.stage("triage", Duration::from_millis(2));
         metrics.tokens("some-model", "completion", 17);
+        let engine = metrics.engine("some-model");
+        let load = EngineLoad { n_running: 3, cache_usage: 0.25, n_prefix_hits: 7, ..EngineLoad::default() };
+        engine.load(&EngineLoad::default(), &load);
+        engine.load(&load, &EngineLoad { n_prefix_hits: 9, ..load });
+        engine.first_token(Duration::from_millis(50));
+        engine.finished("stop", 100, 20, Duration::from_secs(2));
         metrics.ticket(&TicketLabels {
             decision: "reply".to_owned(),
             outcome: "deny".to_owned(),
@@ -225,6 +245,13 @@ mod tests {
             r#"tier0_http_requests_total{route="/health",method="GET",status="200"} 2"#,
             r#"tier0_http_request_duration_seconds_bucket{le="0.005",route="/health"} 1"#,
             r#"tier0_http_request_duration_seconds_count{route="/health"} 2"#,
+            r#"vllm:num_requests_running{model_name="some-model"} 3"#,
+            r#"vllm:kv_cache_usage_perc{model_name="some-model"} 0.25"#,
+            r#"vllm:prefix_cache_hits_total{model_name="some-model"} 9"#,
+            r#"vllm:time_to_first_token_seconds_bucket{le="0.06",model_name="some-model"} 1"#,
+            r#"vllm:e2e_request_latency_seconds_count{model_name="some-model"} 1"#,
+            r#"vllm:prompt_tokens_total{model_name="some-model"} 100"#,
+            r#"vllm:request_success_total{model_name="some-model",finished_reason="stop"} 1"#,
             r#"tier0_stage_seconds_count{stage="triage"} 1"#,
             r#"tier0_tokens_total{model="some-model",kind="completion"} 17"#,
             r#"tier0_tickets_total{decision="reply",outcome="deny",written_by="model"} 1"#,

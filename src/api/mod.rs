@@ -14,6 +14,7 @@ mod generation;
 mod messages;
 mod metrics;
 mod models;
+mod observer;
 mod openai;
 mod params;
 mod sse;
@@ -35,6 +36,8 @@ use tower_http::{
     request_id::{MakeRequestUuid, PropagateRequestIdLayer, SetRequestIdLayer},
     trace::{DefaultOnResponse, TraceLayer},
 };
+
+pub use observer::EngineObserver;
 
 use self::{auth::Keys, error::ApiError};
 use crate::config::Server;

@@ -6,6 +6,7 @@ use serde_json::json;
 
 use super::{Outcome, args::AskArgs, setup::Setup};
 use crate::{
+    engine::Unobserved,
     model::chat::{Message, Role},
     support::{Answer, AnswerTicket, Channel, Quoted, Ticket},
 };
@@ -18,7 +19,7 @@ pub(super) async fn run(mut setup: Setup, args: AskArgs) -> Outcome {
     let loading = Arc::clone(&setup);
     let (engine, embed) = tokio::task::spawn_blocking(move || -> Outcome<_> {
         let model = loading.language_model()?;
-        Ok((loading.engine(&model)?, loading.embedder()?))
+        Ok((loading.engine(&model, Arc::new(Unobserved))?, loading.embedder()?))
     })
     .await??;
     let open = setup.open_store().await?;

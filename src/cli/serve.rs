@@ -10,7 +10,7 @@ use super::{
     setup::{OpenStore, Setup},
 };
 use crate::{
-    api::{self, AppState},
+    api::{self, AppState, EngineObserver},
     config::Server,
     engine::Generate,
     store::{OrderStore, demo},
@@ -29,18 +29,20 @@ pub(super) async fn run(mut setup: Setup, args: ServeArgs) -> Outcome {
     // The port first: to learn after a long download that it is taken would be late.
     let listener = listen(&setup.config.server).await?;
     let setup = Arc::new(setup);
-    let loading = Arc::clone(&setup);
+    let metrics = Arc::new(Metrics::new());
+    let (loading, counting) = (Arc::clone(&setup), Arc::clone(&metrics));
     let (model, engine, embed) = tokio::task::spawn_blocking(move || -> Outcome<_> {
         let model = loading.language_model()?;
         let embed = loading.embedder()?;
         eprintln!("loading {}", model.id);
-        Ok((loading.engine(&model)?, embed)).map(|(engine, embed)| (model, engine, embed))
+        let observer = Arc::new(EngineObserver::new(counting.engine(&model.id)));
+        let engine = loading.engine(&model, observer)?;
+        Ok((model, engine, embed))
     })
     .await??;
     let open = setup.open_store().await?;
     let support = setup.support(&open, embed, engine.clone()).await?;
     let language_models: Vec<Arc<dyn Generate>> = vec![Arc::new(engine)];
-    let metrics = Arc::new(Metrics::new());
     let config = setup.config.server.clone();
     println!("{}", greeting(&config, listener.local_addr()?, &model.id, &open).await?);
     let state = AppState::new(language_models, Arc::new(support), metrics, config);

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{Config, KvType, Log},
     embed::{Embed, MiniLm},
-    engine::{Engine, Generate, LoadSpec, Unobserved},
+    engine::{Engine, Generate, LoadSpec, Observe},
     hub::{Catalog, DEFAULT_EMBEDDING_MODEL, Hub, LocalModel, ModelKind, StderrProgress},
     intent::{Classifier, IntentHead},
     ops::open_device,
@@ -101,7 +101,7 @@ impl Setup {
     }
 
     /// Loads the language model. Blocks.
-    pub(super) fn engine(&self, model: &ChosenModel) -> Outcome<Engine> {
+    pub(super) fn engine(&self, model: &ChosenModel, observer: Arc<dyn Observe>) -> Outcome<Engine> {
         let device = open_device(self.config.model.device)?;
         let config = &self.config.model;
         Ok(Engine::load(&LoadSpec {
@@ -114,7 +114,7 @@ impl Setup {
                 KvType::Bf16 => DType::BF16,
                 KvType::F32 => DType::F32,
             },
-            observer: Arc::new(Unobserved),
+            observer,
         })?)
     }
 
