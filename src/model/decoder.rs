@@ -1,5 +1,7 @@
 //! The transformer: embedding, layers, final norm, output projection.
 
+use std::sync::Arc;
+
 use candle_core::{DType, Device, Tensor};
 
 use super::{
@@ -96,17 +98,17 @@ impl Decoder {
     }
 }
 
-/// A decoder together with its cache.
+/// A decoder together with a cache. Several may share the decoder's weights.
 #[derive(Debug)]
 pub struct CausalLm {
-    decoder: Decoder,
+    decoder: Arc<Decoder>,
     cache: KvCache,
 }
 
 impl CausalLm {
     /// Joins a decoder and a cache made by [`Decoder::new_cache`].
-    pub fn new(decoder: Decoder, cache: KvCache) -> Self {
-        Self { decoder, cache }
+    pub fn new(decoder: impl Into<Arc<Decoder>>, cache: KvCache) -> Self {
+        Self { decoder: decoder.into(), cache }
     }
 }
 

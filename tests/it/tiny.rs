@@ -7,4 +7,5 @@ mod batching;
 mod chat_prompts;
 mod files;
 mod reference;
+mod soak;
 mod tokenizers;
