@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device};
 use futures::StreamExt;
+use serde_json::json;
 use tier0::{
     engine::{
         Engine, EngineError, Event, FinishReason, Generate, LoadSpec, Request, Sampling, Unobserved, Usage,
@@ -143,4 +144,114 @@ async fn what_cannot_run_is_refused_at_the_door() {
     assert!(matches!(engine.submit(request(Vec::new(), 1)).err().unwrap(), EngineError::EmptyPrompt));
     let shared: Arc<dyn Generate> = Arc::new(engine);
     assert_eq!(shared.info().id, MODEL);
+}
+
+/// A ticket's extraction as a later stage will ask for it: nested, with numbers, lists and choices.
+fn schema() -> serde_json::Value {
+    json!({
+        "type": "object",
+        "properties": {
+            "intent": {"enum": ["return", "exchange", "question"]},
+            "order": {
+                "type": "object",
+                "properties": {
+                    "id": {"type": "string", "pattern": "^#T[0-9]{5}$"},
+                    "items": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "properties": {"name": {"type": "string", "maxLength": 12}, "quantity": {"type": "integer", "minimum": 1, "maximum": 9}},
+                            "required": ["name", "quantity"],
+                            "additionalProperties": false
+                        },
+                        "minItems": 1,
+                        "maxItems": 2
+                    }
+                },
+                "required": ["id", "items"],
+                "additionalProperties": false
+            },
+            "urgent": {"type": "boolean"}
+        },
+        "required": ["intent", "order", "urgent"],
+        "additionalProperties": false
+    })
+}
+
+/// Whether a text is JSON of [`schema`].
+fn fits(text: &str) -> bool {
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(text) else { return false };
+    let id = value["order"]["id"].as_str().unwrap_or_default();
+    let items = value["order"]["items"].as_array().cloned().unwrap_or_default();
+    let item_fits = |item: &serde_json::Value| {
+        item["name"].as_str().is_some_and(|n| n.chars().count() <= 12)
+            && item["quantity"].as_u64().is_some_and(|q| (1..=9).contains(&q))
+            && item.as_object().is_some_and(|o| o.len() == 2)
+    };
+    ["return", "exchange", "question"].contains(&value["intent"].as_str().unwrap_or_default())
+        && id.len() == 7
+        && id.starts_with("#T")
+        && id[2..].bytes().all(|b| b.is_ascii_digit())
+        && (1..=2).contains(&items.len())
+        && items.iter().all(item_fits)
+        && value["urgent"].is_boolean()
+        && value.as_object().is_some_and(|o| o.len() == 3)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn constrained_requests_among_others_yield_json_of_their_schema() {
+    let _turn = models::my_turn().await;
+    let Some(engine) = engine() else { return };
+    let prompt =
+        engine.chat_prompt(&[Message::new(Role::User, "I want to return two lamps of #T10023.")]).unwrap();
+    let mut running = Vec::new();
+    for seed in 0..24 {
+        let sampling = Sampling { temperature: 1.0, seed, ..Sampling::default() };
+        let grammar = (seed % 2 == 0).then(|| Grammar::JsonSchema(schema()));
+        let is_constrained = grammar.is_some();
+        let request = Request { sampling, grammar, speculate: seed % 4 == 0, ..request(prompt.clone(), 90) };
+        let engine = engine.clone();
+        running.push(tokio::spawn(async move { (is_constrained, run(&engine, request).await) }));
+    }
+    let mut n_whole = 0;
+    for task in running {
+        let (is_constrained, (text, reason, _)) = task.await.unwrap();
+        if is_constrained && reason == FinishReason::Stop {
+            assert!(fits(&text), "{text}");
+            n_whole += 1;
+        }
+    }
+    assert!(n_whole >= 6, "only {n_whole} of 12 came to their end");
+}
+
+#[tokio::test]
+async fn a_grammar_that_cannot_be_used_is_refused_at_the_door() {
+    let _turn = models::my_turn().await;
+    let Some(engine) = engine() else { return };
+    let wrong = Grammar::JsonSchema(json!({"type": "no such type"}));
+    let asked = Request { grammar: Some(wrong), ..request(question(&engine), 8) };
+    assert!(matches!(engine.submit(asked).err().unwrap(), EngineError::Grammar { .. }));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shared_beginning_is_computed_once() {
+    let _turn = models::my_turn().await;
+    let Some(engine) = engine() else { return };
+    let beginning = engine.text_prompt(&"Our shop answers with care. ".repeat(30)).unwrap();
+    let ask = |question: &str| [beginning.clone(), engine.text_prompt(question).unwrap()].concat();
+    let (_, _, first) = run(&engine, request(ask("Is it open?"), 2)).await;
+    assert_eq!(first.cached_tokens, 0);
+    let (_, _, second) = run(&engine, request(ask("Where is it?"), 2)).await;
+    assert!(second.cached_tokens >= beginning.len() - 1, "{second:?} of {}", beginning.len());
+
+    // Two equal prompts in the same step, and guessing ahead, change nothing.
+    let twice = ask("Our shop answers with");
+    let guessing = Request { speculate: true, ..request(twice.clone(), 24) };
+    let (plain, same, guessed) = tokio::join!(
+        run(&engine, request(twice.clone(), 24)),
+        run(&engine, request(twice.clone(), 24)),
+        run(&engine, guessing)
+    );
+    assert_eq!(plain.0, same.0);
+    assert_eq!(plain.0, guessed.0);
 }
