@@ -64,6 +64,8 @@ async fn submit(model: Arc<dyn Generate>, prompt: Prompt, params: Params) -> Res
             sampling: params.sampling,
             max_tokens: params.max_tokens,
             stop: params.stop,
+            stop_tokens: params.stop_tokens,
+            grammar: params.grammar,
             ..Request::new(prompt.tokens(model.as_ref())?)
         })
     });

@@ -11,6 +11,7 @@ mod chat;
 mod completions;
 mod error;
 mod generation;
+mod grammar;
 mod messages;
 mod metrics;
 mod models;

@@ -3,13 +3,16 @@
 //! Read from JSON, checked against their ranges, turned into what the engine wants. What this
 //! server does not do is refused, never ignored.
 
-use std::ops::RangeInclusive;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use serde::Deserialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{body::JsonBody, error::ApiError};
-use crate::engine::Sampling;
+use super::{body::JsonBody, error::ApiError, grammar::GrammarFields};
+use crate::{
+    engine::{Grammar, Sampling},
+    model::TokenId,
+};
 
 /// Most stop strings of one request, as with OpenAI.
 const MAX_STOPS: usize = 4;
@@ -23,6 +26,10 @@ pub(super) struct Params {
     pub(super) max_tokens: Option<usize>,
     /// Strings that end the text.
     pub(super) stop: Vec<String>,
+    /// Tokens that end it.
+    pub(super) stop_tokens: Vec<TokenId>,
+    /// What it has to conform to.
+    pub(super) grammar: Option<Grammar>,
     /// Whether the answer is a stream of events.
     pub(super) stream: bool,
     /// Whether the stream ends with the token counts.
@@ -36,6 +43,8 @@ struct Fields {
     temperature: Option<f32>,
     top_p: Option<f32>,
     top_k: Option<usize>,
+    min_p: Option<f32>,
+    repetition_penalty: Option<f32>,
     seed: Option<i64>,
     max_tokens: Option<usize>,
     max_completion_tokens: Option<usize>,
@@ -43,21 +52,15 @@ struct Fields {
     n: Option<u64>,
     presence_penalty: Option<f32>,
     frequency_penalty: Option<f32>,
-    logit_bias: Option<Map<String, Value>>,
+    logit_bias: Option<BTreeMap<String, f32>>,
+    stop_token_ids: Option<Vec<u32>>,
     logprobs: Option<Value>,
-    response_format: Option<ResponseFormat>,
     tools: Option<Vec<Value>>,
 }
 
 #[derive(Debug, Deserialize)]
 struct StreamOptions {
     include_usage: Option<bool>,
-}
-
-#[derive(Debug, Deserialize)]
-struct ResponseFormat {
-    #[serde(rename = "type")]
-    kind: String,
 }
 
 impl Params {
@@ -78,6 +81,8 @@ impl Params {
         Ok(Self {
             sampling: fields.sampling()?,
             max_tokens: fields.max_tokens()?,
+            stop_tokens: fields.stop_token_ids.unwrap_or_default().into_iter().map(TokenId).collect(),
+            grammar: body.read::<GrammarFields>()?.grammar()?,
             stop: stop_strings(fields.stop)?,
             stream,
             include_usage: fields.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
@@ -93,9 +98,36 @@ impl Fields {
             temperature: in_range("temperature", temperature, 0.0..=2.0)?,
             top_p: in_range("top_p", top_p, 0.0..=1.0)?,
             top_k: self.top_k.unwrap_or(0),
+            min_p: in_range("min_p", self.min_p.unwrap_or(0.0), 0.0..=1.0)?,
+            repetition_penalty: in_range(
+                "repetition_penalty",
+                self.repetition_penalty.unwrap_or(1.0),
+                0.01..=10.0,
+            )?,
+            presence_penalty: in_range("presence_penalty", self.presence_penalty.unwrap_or(0.0), -2.0..=2.0)?,
+            frequency_penalty: in_range(
+                "frequency_penalty",
+                self.frequency_penalty.unwrap_or(0.0),
+                -2.0..=2.0,
+            )?,
+            logit_bias: self.logit_bias()?,
             seed: self.seed.map_or_else(rand::random, i64::cast_unsigned),
-            ..Sampling::default()
         })
+    }
+
+    fn logit_bias(&self) -> Result<BTreeMap<TokenId, f32>, ApiError> {
+        let biases = self.logit_bias.iter().flatten();
+        biases
+            .map(|(token, bias)| {
+                let id = token.parse().map_err(|_| {
+                    ApiError::invalid_param(
+                        "logit_bias",
+                        format!("`logit_bias` names {token:?}, which is no token id"),
+                    )
+                })?;
+                Ok((TokenId(id), in_range("logit_bias", *bias, -100.0..=100.0)?))
+            })
+            .collect()
     }
 
     /// `max_completion_tokens` is the newer name and wins.
@@ -116,20 +148,11 @@ impl Fields {
     }
 
     fn refuse_unsupported(&self) -> Result<(), ApiError> {
-        let is_set = |penalty: Option<f32>| penalty.is_some_and(|value| value != 0.0);
         let wants_logprobs =
             |value: &Option<Value>| !matches!(value, None | Some(Value::Null | Value::Bool(false)));
         let refusals = [
             ("n", self.n.is_some_and(|n| n != 1), "only 1 choice"),
-            ("presence_penalty", is_set(self.presence_penalty), "only a penalty of 0"),
-            ("frequency_penalty", is_set(self.frequency_penalty), "only a penalty of 0"),
-            ("logit_bias", self.logit_bias.as_ref().is_some_and(|bias| !bias.is_empty()), "no bias"),
             ("logprobs", wants_logprobs(&self.logprobs), "no log probabilities"),
-            (
-                "response_format",
-                self.response_format.as_ref().is_some_and(|format| format.kind != "text"),
-                "only the type \"text\"",
-            ),
             ("tools", self.tools.as_ref().is_some_and(|tools| !tools.is_empty()), "no tools"),
         ];
         match refusals.iter().find(|(_, asked, _)| *asked) {
@@ -220,6 +243,24 @@ mod tests {
     }
 
     #[test]
+    fn what_steers_the_choice_of_tokens_is_taken_over() {
+        let params = read(json!({
+            "presence_penalty": 0.5, "frequency_penalty": -1, "repetition_penalty": 1.25, "min_p": 0.125,
+            "logit_bias": {"50256": -100}, "stop_token_ids": [7], "response_format": {"type": "json_object"},
+        }))
+        .unwrap();
+        let Sampling { presence_penalty, frequency_penalty, repetition_penalty, min_p, logit_bias, .. } =
+            params.sampling;
+        assert_eq!(
+            (presence_penalty, frequency_penalty, repetition_penalty, min_p),
+            (0.5, -1.0, 1.25, 0.125)
+        );
+        assert_eq!(logit_bias, [(TokenId(50256), -100.0)].into());
+        assert_eq!(params.stop_tokens, [TokenId(7)]);
+        assert!(params.grammar.is_some());
+    }
+
+    #[test]
     fn the_newer_name_of_the_token_limit_wins() {
         let both = json!({"max_tokens": 5, "max_completion_tokens": 9});
         assert_eq!(read(both).unwrap().max_tokens, Some(9));
@@ -247,12 +288,15 @@ mod tests {
     #[case("stop", json!(["a", 1]))]
     #[case("stop", json!(["a", "b", "c", "d", "e"]))]
     #[case("n", json!(2))]
-    #[case("presence_penalty", json!(0.5))]
-    #[case("frequency_penalty", json!(-1))]
-    #[case("logit_bias", json!({"50256": -100}))]
+    #[case("presence_penalty", json!(2.5))]
+    #[case("frequency_penalty", json!(-3))]
+    #[case("min_p", json!(1.5))]
+    #[case("repetition_penalty", json!(0))]
+    #[case("logit_bias", json!({"50256": -101}))]
+    #[case("logit_bias", json!({"cat": 1}))]
     #[case("logprobs", json!(true))]
     #[case("logprobs", json!(5))]
-    #[case("response_format", json!({"type": "json_object"}))]
+    #[case("response_format", json!({"type": "xml"}))]
     #[case("tools", json!([{"type": "function"}]))]
     #[case("stream", json!("yes"))]
     #[case("stream_options", json!({"include_usage": true}))]

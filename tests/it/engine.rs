@@ -7,7 +7,8 @@ use futures::StreamExt;
 use serde_json::json;
 use tier0::{
     engine::{
-        Engine, EngineError, Event, FinishReason, Generate, LoadSpec, Request, Sampling, Unobserved, Usage,
+        Engine, EngineError, Event, FinishReason, Generate, Grammar, LoadSpec, Request, Sampling, Unobserved,
+        Usage,
     },
     model::{
         TokenId,
