@@ -57,6 +57,33 @@ pub(super) enum Command {
     /// Train and measure the recognition of intents
     #[command(subcommand)]
     Intents(IntentsCommand),
+    /// Measure how fast a model runs here
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BenchCommand {
+    /// Measure the engine alone: prompt and generated tokens a second, at several batch sizes
+    Engine {
+        #[command(flatten)]
+        model: ModelArgs,
+        /// Tokens of each prompt
+        #[arg(long, default_value_t = 512)]
+        prompt_tokens: usize,
+        /// Tokens to generate behind each prompt
+        #[arg(long, default_value_t = 64)]
+        gen_tokens: usize,
+        /// Requests at the same time
+        #[arg(long, value_delimiter = ',', default_value = "1,4,8,16")]
+        batch: Vec<usize>,
+        /// Measurements of each; the median counts
+        #[arg(long, default_value_t = 3)]
+        repeat: usize,
+        /// Print the figures as JSON
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]

@@ -6,6 +6,7 @@
 
 mod args;
 mod ask;
+mod bench;
 mod intents;
 mod models;
 mod serve;
@@ -42,6 +43,7 @@ fn dispatch(args: Args) -> Outcome {
             Command::Store(command) => store::run(&setup, command).await,
             Command::Models(command) => models::run(&setup, command),
             Command::Intents(command) => intents::run(&setup, command),
+            Command::Bench(command) => bench::run(setup, command).await,
         }
     });
     // A generation that nobody waits for any more must not hold the process.

@@ -30,6 +30,7 @@ pub(super) struct Generation {
     text: TextStream,
     lookup: Option<PromptLookup>,
     stop_tokens: Vec<TokenId>,
+    ignore_end: bool,
     n_logprobs: Option<usize>,
     max_tokens: usize,
     usage: Usage,
@@ -59,6 +60,7 @@ impl Generation {
             text: TextStream::new(tokenizer, &request.stop),
             lookup: request.speculate.then(PromptLookup::new),
             stop_tokens: request.stop_tokens,
+            ignore_end: request.ignore_end,
             n_logprobs: request.n_logprobs,
             max_tokens,
             usage: Usage { prompt_tokens: request.prompt.len(), ..Usage::default() },
@@ -151,7 +153,8 @@ impl Generation {
     /// Takes a token into the text; whether the request ends with it.
     fn take(&mut self, token: TokenId, row: &[f32], tokenizer: &Tokenizer, observer: &dyn Observe) -> bool {
         self.usage.completion_tokens += 1;
-        if tokenizer.is_end(token) || self.stop_tokens.contains(&token) {
+        let is_end = tokenizer.is_end(token) && !self.ignore_end;
+        if is_end || self.stop_tokens.contains(&token) {
             self.flush();
             self.finish(FinishReason::Stop, observer);
             return true;

@@ -90,6 +90,8 @@ pub struct Request {
     pub stop: Vec<String>,
     /// Generation ends before the first of these tokens, beside the model's own end tokens.
     pub stop_tokens: Vec<TokenId>,
+    /// Whether the model's own end tokens are tokens like any other: to measure, not to read.
+    pub ignore_end: bool,
     /// What the text has to conform to.
     pub grammar: Option<Grammar>,
     /// With each token its log-probability, and those of so many of the likeliest; `None` is none.
@@ -110,6 +112,7 @@ impl Request {
             max_tokens: None,
             stop: Vec::new(),
             stop_tokens: Vec::new(),
+            ignore_end: false,
             grammar: None,
             n_logprobs: None,
             priority: Priority::Interactive,

@@ -22,6 +22,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("support", BELOW_SUPPORT),
     ("api", ABOVE_SUPPORT),
     ("eval", ABOVE_SUPPORT),
+    ("bench", &["engine", "model"]),
 ];
 
 const BELOW_SUPPORT: &[&str] = &["engine", "intent", "retrieval", "store", "model", "embed"];
