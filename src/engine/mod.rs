@@ -25,7 +25,7 @@ use crate::model::{TokenId, chat::Message};
 
 pub use handle::{Engine, LoadSpec, LoadedModel};
 pub use observe::{Observe, Unobserved};
-pub use sampler::Sampler;
+pub use sampler::{Mask, Sampler};
 pub use scheduler::Priority;
 
 /// What a model needs to be named and sized by its callers.

@@ -21,6 +21,9 @@ pub struct Sampler {
     adjusted: Vec<f32>,
 }
 
+/// Sets the logits of tokens that must not come to −∞.
+pub type Mask<'a> = dyn Fn(&mut [f32]) + 'a;
+
 /// Where a token has occurred. Entries are for tokens of the prompt or of the text.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
@@ -50,8 +53,8 @@ impl Sampler {
     }
 
     /// The next token for `logits [n_vocab]`, ties going to the lower id; it counts as part of the
-    /// text from now on. `mask` sets the logits of tokens that must not come to −∞.
-    pub fn sample(&mut self, logits: &[f32], mask: Option<&dyn Fn(&mut [f32])>) -> TokenId {
+    /// text from now on.
+    pub fn sample(&mut self, logits: &[f32], mask: Option<&Mask<'_>>) -> TokenId {
         let token = if self.adjusts() || mask.is_some() {
             let mut adjusted = std::mem::take(&mut self.adjusted);
             adjusted.clear();

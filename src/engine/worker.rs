@@ -2,10 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tokio::sync::{
-    mpsc::{UnboundedReceiver, error::TryRecvError},
-    watch,
-};
+use tokio::sync::{mpsc::UnboundedReceiver, watch};
 
 use super::{
     EngineError,
@@ -35,11 +32,8 @@ impl<M: Forward> Worker<M> {
                 let Some(job) = jobs.blocking_recv() else { return };
                 self.take_in(job);
             }
-            loop {
-                match jobs.try_recv() {
-                    Ok(job) => self.take_in(job),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => break,
-                }
+            while let Ok(job) = jobs.try_recv() {
+                self.take_in(job);
             }
             self.drop_cancelled();
             self.step();
