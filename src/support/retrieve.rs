@@ -9,8 +9,6 @@ use super::{Citation, SupportError, ruling::Point, verify::sentences};
 
 /// Sentences quoted from one passage at most.
 const MAX_SENTENCES: usize = 4;
-/// How far below the best sentence one may be and still be quoted.
-const SENTENCE_MARGIN: f32 = 0.25;
 
 /// A passage that a reply may rest on, with the sentences that matter.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,22 +71,24 @@ pub(super) fn retrieve(
     let failed = |reason: String| SupportError::Stage { stage: "retrieve", reason };
     let hits = index.search(question, n_passages).map_err(|e| failed(e.to_string()))?;
     let quoted = hits.into_iter().map(|hit| quote(embed, question, hit));
-    quoted.collect::<Result<_, _>>().map_err(|e| failed(e.to_string()))
+    let mut quoted = quoted.collect::<Result<Vec<_>, _>>().map_err(|e| failed(e.to_string()))?;
+    // The searches find the neighbourhood; which section answers, a sentence of it tells best.
+    quoted.sort_by(|a, b| b.similarity().total_cmp(&a.similarity()));
+    Ok(quoted)
 }
 
 fn quote(embed: &dyn Embed, question: &str, hit: Hit) -> Result<Quoted, crate::embed::EmbedError> {
     let candidates = sentences(&hit.passage.text);
-    // The heading says what a sentence's "it" is.
-    let texts: Vec<String> = candidates.iter().map(|s| format!("{}: {s}", hit.passage.title)).collect();
+    // The headings say what a sentence's "it" is.
+    let place = format!("{}, {}", hit.passage.article, hit.passage.title);
+    let texts: Vec<String> = candidates.iter().map(|s| format!("{place}: {s}")).collect();
     let refs: Vec<&str> = std::iter::once(question).chain(texts.iter().map(String::as_str)).collect();
     let vectors = embed.embed(&refs)?;
     let (question, rest) = vectors.split_first().map_or((&[][..], &[][..]), |(q, rest)| (q.as_slice(), rest));
     let similarity = |v: &Vec<f32>| question.iter().zip(v).map(|(a, b)| a * b).sum::<f32>();
     let mut ranked: Vec<(usize, f32)> = rest.iter().map(similarity).enumerate().collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-    let best = ranked.first().map_or(-1.0, |(_, s)| *s);
     ranked.truncate(MAX_SENTENCES);
-    ranked.retain(|(_, s)| *s >= best - SENTENCE_MARGIN);
     ranked.sort_unstable_by_key(|(i, _)| *i);
     let sentence = |(i, similarity): (usize, f32)| QuotedSentence { text: candidates[i].clone(), similarity };
     Ok(Quoted { hit, sentences: ranked.into_iter().map(sentence).collect() })

@@ -243,6 +243,18 @@ async fn a_policy_question_is_answered_in_the_articles_words_for_anyone() {
 }
 
 #[rstest]
+#[case("How long do I have to return something?", "30 days")]
+#[case("Do you ship to Canada?", "do not ship to other countries")]
+#[case("How long does standard shipping take?", "3 to 5 days")]
+#[case("How much does express shipping cost?", "14.95")]
+#[tokio::test(flavor = "multi_thread")]
+async fn the_section_that_answers_is_the_one_that_is_quoted(#[case] question: &str, #[case] said: &str) {
+    let Some(shop) = shop().await else { return };
+    let answer = shop.ask(Writer::Faithful, ticket(question, None, false)).await;
+    assert!(answer.content.contains(said), "{}\n{:#?}", answer.content, answer.trace.passages);
+}
+
+#[rstest]
 #[case("This is the third time my parcel is late, your service is a disgrace and I want to complain!")]
 #[case("Please let me talk to a human being.")]
 #[case("Please cancel my order #T10091, I don't need it any more.")]
