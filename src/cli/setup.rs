@@ -147,7 +147,7 @@ impl Setup {
         }
         let store = SqliteStore::open(&self.data_dir.join(DEMO_FILE)).await?;
         if store.counts().await?.customers == 0 {
-            demo::generate(DEMO_SEED, Utc::now().date_naive())?.import_into(&store).await?;
+            demo_store()?.import_into(&store).await?;
         }
         Ok(OpenStore { store, is_demo: true })
     }

@@ -11,7 +11,7 @@ use crate::{
     intent::Classifier,
     model::chat::Role,
     retrieval::Index,
-    store::{OrderStore, Product},
+    store::{OrderStore, StoreError},
 };
 
 use super::{
@@ -21,7 +21,7 @@ use super::{
     lookup::{self, Lookup, Orders},
     prompts::{Prompt, Prompts},
     retrieve,
-    ruling::{self, Point, Ruling},
+    ruling::{self, Offer, Point, Ruling},
     triage::{self, Topic, Triage},
     verify::{self, Evidence},
 };
@@ -179,9 +179,8 @@ impl Support {
         if confidence < self.settings.min_confidence {
             return Ok(Err(case.hand_off("it is not clear what the customer wants".to_owned())));
         }
-        let products = self.products(case).await?;
-        let currency = self.parts.store.currency().await.map_err(|e| SupportError::Store(e.to_string()))?;
-        match ruling::rule(case.triage.topic, &case.lookup, &products, &currency) {
+        let offer = self.offer(case).await?;
+        match ruling::rule(case.triage.topic, &case.lookup, offer.as_ref()) {
             Ruling::HandOff { reason } => Ok(Err(case.hand_off(reason))),
             Ruling::Fixed { outcome, prompt, values } => {
                 let body = self.prompts.render(prompt, values)?;
@@ -192,11 +191,15 @@ impl Support {
         }
     }
 
-    async fn products(&self, case: &Case<'_>) -> Result<Vec<Product>, SupportError> {
+    /// The products in question, where it is about products at all.
+    async fn offer(&self, case: &Case<'_>) -> Result<Option<Offer>, SupportError> {
         if case.triage.topic != Topic::Product {
-            return Ok(Vec::new());
+            return Ok(None);
         }
-        self.parts.store.find_products(&case.question).await.map_err(|e| SupportError::Store(e.to_string()))
+        let failed = |e: StoreError| SupportError::Store(e.to_string());
+        let store = &self.parts.store;
+        let products = store.find_products(&case.question).await.map_err(failed)?;
+        Ok(Some(Offer { products, currency: store.currency().await.map_err(failed)? }))
     }
 
     /// A reply from the store's data, and what an article adds to it. Where the model's draft fails,

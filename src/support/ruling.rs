@@ -48,17 +48,25 @@ pub(super) enum Ruling {
     HandOff { reason: String },
 }
 
+/// Products that a message names, and the currency of their prices.
+#[derive(Debug, Clone)]
+pub(super) struct Offer {
+    pub(super) products: Vec<Product>,
+    pub(super) currency: Currency,
+}
+
 /// Applies the rules.
-pub(super) fn rule(topic: Topic, lookup: &Lookup, products: &[Product], currency: &Currency) -> Ruling {
+pub(super) fn rule(topic: Topic, lookup: &Lookup, offer: Option<&Offer>) -> Ruling {
     match topic {
         Topic::Person => Ruling::HandOff { reason: "this kind of request needs a person".to_owned() },
         Topic::Policy => Ruling::Quote,
-        Topic::Product => about_products(products, currency),
+        Topic::Product => offer.map_or(Ruling::Quote, about_products),
         Topic::OrderStatus | Topic::OrderDetails | Topic::Refund => about_orders(topic, lookup),
     }
 }
 
-fn about_products(products: &[Product], currency: &Currency) -> Ruling {
+fn about_products(offer: &Offer) -> Ruling {
+    let Offer { products, currency } = offer;
     if products.is_empty() || products.len() > MAX_PRODUCTS {
         return Ruling::Quote;
     }
