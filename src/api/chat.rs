@@ -9,6 +9,7 @@ use super::{
     body::{JsonBody, required},
     error::ApiError,
     generation::{self, Prompt},
+    logprobs,
     messages::plain_messages,
     openai::{ChatChoice, ChatDelta, ChatRequest},
     params::Params,
@@ -20,7 +21,8 @@ pub(super) async fn create(State(state): State<Arc<AppState>>, body: JsonBody) -
     let request: ChatRequest = body.read()?;
     let model = required("model", request.model)?;
     let messages = plain_messages(required("messages", request.messages)?)?;
-    let params = Params::read(&body)?;
+    let n_logprobs = logprobs::of_chat(request.logprobs, request.top_logprobs)?;
+    let params = Params { n_logprobs, ..Params::read(&body)? };
     if model == SUPPORT_MODEL {
         let ticket = support::ticket(messages, request.metadata.unwrap_or_default())?;
         return support::answer(state, ticket, &params).await;

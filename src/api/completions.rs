@@ -10,6 +10,7 @@ use super::{
     body::{JsonBody, required},
     error::ApiError,
     generation::{self, Prompt},
+    logprobs,
     openai::{CompletionRequest, TextChoice},
     params::Params,
 };
@@ -20,7 +21,8 @@ pub(super) async fn create(State(state): State<Arc<AppState>>, body: JsonBody) -
     refuse_unsupported(&request)?;
     let model = required("model", request.model)?;
     let prompt = one_string(required("prompt", request.prompt)?)?;
-    let params = Params::read(&body)?;
+    let n_logprobs = logprobs::of_text(request.logprobs)?;
+    let params = Params { n_logprobs, ..Params::read(&body)? };
     if model == SUPPORT_MODEL {
         let message = "the model \"support\" answers at /v1/chat/completions only";
         return Err(ApiError::invalid_param("model", message));

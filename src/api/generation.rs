@@ -11,10 +11,11 @@ use futures::{Stream, StreamExt, stream};
 use super::{
     AppState,
     error::ApiError,
+    logprobs::LogprobLog,
     metrics,
     openai::{Completion, Head, StreamedChoice, WholeChoice},
     params::Params,
-    sse::{self, Chunks},
+    sse::{self, Chunks, Ending},
 };
 use crate::engine::{EngineError, Event, EventStream, Generate, Request};
 use crate::model::{TokenId, chat::Message};
@@ -49,12 +50,13 @@ pub(super) async fn answer<W: WholeChoice, S: StreamedChoice>(
     let name = model.info().id.clone();
     let include_usage = params.include_usage;
     let stream = params.stream;
+    let log = LogprobLog::new(params.n_logprobs.is_some());
     let events = submit(model, prompt, params).await?;
     if stream {
         let chunks = Chunks::<S>::new(&name, include_usage);
-        return Ok(streamed(state, name, events, chunks));
+        return Ok(streamed(state, name, events, log, chunks));
     }
-    whole::<W>(&state, &name, events).await
+    whole::<W>(&state, &name, events, log).await
 }
 
 /// Tokenising a long prompt takes long enough to hold up other requests, so it has its own thread.
@@ -66,6 +68,7 @@ async fn submit(model: Arc<dyn Generate>, prompt: Prompt, params: Params) -> Res
             stop: params.stop,
             stop_tokens: params.stop_tokens,
             grammar: params.grammar,
+            n_logprobs: params.n_logprobs,
             ..Request::new(prompt.tokens(model.as_ref())?)
         })
     });
@@ -77,18 +80,19 @@ async fn whole<C: WholeChoice>(
     state: &AppState,
     model: &str,
     events: EventStream,
+    mut log: LogprobLog,
 ) -> Result<Response, ApiError> {
     let mut text = String::new();
     let mut events = std::pin::pin!(until_end(events));
     while let Some(event) = events.next().await {
         match event? {
             Event::Text(piece) => text.push_str(&piece),
-            Event::Logprob(_) => {}
+            Event::Logprob(token) => log.push(token),
             Event::Finished { reason, usage } => {
                 metrics::count_tokens(&state.metrics, model, usage);
                 let completion = Completion {
                     head: Head::new::<C>(model),
-                    choices: vec![C::whole(text, reason)],
+                    choices: vec![C::whole(text, log.take(), reason)],
                     usage: Some(Some(usage.into())),
                     support: None,
                 };
@@ -103,17 +107,21 @@ fn streamed<C: StreamedChoice>(
     state: Arc<AppState>,
     model: String,
     events: EventStream,
+    mut log: LogprobLog,
     chunks: Chunks<C>,
 ) -> Response {
     let keep_alive = state.keep_alive();
     let opening = stream::iter(chunks.opening());
     let rest = until_end(events).flat_map(move |event| {
         stream::iter(match event {
-            Ok(Event::Text(piece)) => vec![chunks.piece(piece)],
-            Ok(Event::Logprob(_)) => vec![],
+            Ok(Event::Text(piece)) => vec![chunks.piece(piece, log.take())],
+            Ok(Event::Logprob(token)) => {
+                log.push(token);
+                vec![]
+            }
             Ok(Event::Finished { reason, usage }) => {
                 metrics::count_tokens(&state.metrics, &model, usage);
-                chunks.end(reason, usage, None)
+                chunks.end(Ending { reason, tokens: log.take(), usage, support: None })
             }
             Err(error) => vec![sse::error(&error.into())],
         })

@@ -12,6 +12,7 @@ mod completions;
 mod error;
 mod generation;
 mod grammar;
+mod logprobs;
 mod messages;
 mod metrics;
 mod models;

@@ -6,7 +6,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::messages::WireMessage;
+use super::{
+    logprobs::{ChatLogprobs, TextLogprobs, TokenRun},
+    messages::WireMessage,
+};
 use crate::engine::{FinishReason, Usage};
 use crate::support::Report;
 
@@ -16,6 +19,8 @@ pub(super) struct ChatRequest {
     pub(super) model: Option<String>,
     pub(super) messages: Option<Vec<WireMessage>>,
     pub(super) metadata: Option<BTreeMap<String, String>>,
+    pub(super) logprobs: Option<bool>,
+    pub(super) top_logprobs: Option<usize>,
 }
 
 /// The fields of a text completion that chat completions do not have.
@@ -26,6 +31,7 @@ pub(super) struct CompletionRequest {
     pub(super) echo: Option<bool>,
     pub(super) suffix: Option<String>,
     pub(super) best_of: Option<u64>,
+    pub(super) logprobs: Option<usize>,
 }
 
 /// An answer, or one chunk of a streamed one; the kind of choice tells which.
@@ -100,8 +106,8 @@ pub(super) trait Choice: Serialize + Send + 'static {
 
 /// A choice that holds a whole answer.
 pub(super) trait WholeChoice: Choice {
-    /// The whole text and why it ended.
-    fn whole(text: String, reason: FinishReason) -> Self;
+    /// The whole text, its tokens where they were asked for, and why it ended.
+    fn whole(text: String, tokens: Option<TokenRun>, reason: FinishReason) -> Self;
 }
 
 /// A choice that holds one piece of a streamed answer.
@@ -110,10 +116,10 @@ pub(super) trait StreamedChoice: Choice {
     fn opening() -> Option<Self>
     where
         Self: Sized;
-    /// The next piece of the text.
-    fn piece(text: String) -> Self;
-    /// The end, without text.
-    fn end(reason: FinishReason) -> Self;
+    /// The next piece of the text, and its tokens where they were asked for.
+    fn piece(text: String, tokens: Option<TokenRun>) -> Self;
+    /// The end, without text, and the tokens that no piece had.
+    fn end(reason: FinishReason, tokens: Option<TokenRun>) -> Self;
 }
 
 /// The whole answer of a chat completion.
@@ -121,7 +127,7 @@ pub(super) trait StreamedChoice: Choice {
 pub(super) struct ChatChoice {
     index: u32,
     message: AssistantMessage,
-    logprobs: (),
+    logprobs: Option<ChatLogprobs>,
     finish_reason: FinishReason,
 }
 
@@ -138,11 +144,11 @@ impl Choice for ChatChoice {
 }
 
 impl WholeChoice for ChatChoice {
-    fn whole(text: String, reason: FinishReason) -> Self {
+    fn whole(text: String, tokens: Option<TokenRun>, reason: FinishReason) -> Self {
         Self {
             index: 0,
             message: AssistantMessage { role: "assistant", content: text, refusal: () },
-            logprobs: (),
+            logprobs: tokens.map(Into::into),
             finish_reason: reason,
         }
     }
@@ -153,7 +159,7 @@ impl WholeChoice for ChatChoice {
 pub(super) struct ChatDelta {
     index: u32,
     delta: Delta,
-    logprobs: (),
+    logprobs: Option<ChatLogprobs>,
     finish_reason: Option<FinishReason>,
 }
 
@@ -166,8 +172,8 @@ struct Delta {
 }
 
 impl ChatDelta {
-    fn new(delta: Delta, finish_reason: Option<FinishReason>) -> Self {
-        Self { index: 0, delta, logprobs: (), finish_reason }
+    fn new(delta: Delta, tokens: Option<TokenRun>, finish_reason: Option<FinishReason>) -> Self {
+        Self { index: 0, delta, logprobs: tokens.map(Into::into), finish_reason }
     }
 }
 
@@ -179,16 +185,16 @@ impl Choice for ChatDelta {
 impl StreamedChoice for ChatDelta {
     fn opening() -> Option<Self> {
         let delta = Delta { role: Some("assistant"), content: Some(String::new()) };
-        Some(Self::new(delta, None))
+        Some(Self::new(delta, None, None))
     }
 
-    fn piece(text: String) -> Self {
+    fn piece(text: String, tokens: Option<TokenRun>) -> Self {
         let delta = Delta { role: None, content: Some(text) };
-        Self::new(delta, None)
+        Self::new(delta, tokens, None)
     }
 
-    fn end(reason: FinishReason) -> Self {
-        Self::new(Delta::default(), Some(reason))
+    fn end(reason: FinishReason, tokens: Option<TokenRun>) -> Self {
+        Self::new(Delta::default(), tokens, Some(reason))
     }
 }
 
@@ -197,13 +203,13 @@ impl StreamedChoice for ChatDelta {
 pub(super) struct TextChoice {
     index: u32,
     text: String,
-    logprobs: (),
+    logprobs: Option<TextLogprobs>,
     finish_reason: Option<FinishReason>,
 }
 
 impl TextChoice {
-    fn new(text: String, finish_reason: Option<FinishReason>) -> Self {
-        Self { index: 0, text, logprobs: (), finish_reason }
+    fn new(text: String, tokens: Option<TokenRun>, finish_reason: Option<FinishReason>) -> Self {
+        Self { index: 0, text, logprobs: tokens.map(Into::into), finish_reason }
     }
 }
 
@@ -213,8 +219,8 @@ impl Choice for TextChoice {
 }
 
 impl WholeChoice for TextChoice {
-    fn whole(text: String, reason: FinishReason) -> Self {
-        Self::new(text, Some(reason))
+    fn whole(text: String, tokens: Option<TokenRun>, reason: FinishReason) -> Self {
+        Self::new(text, tokens, Some(reason))
     }
 }
 
@@ -223,12 +229,12 @@ impl StreamedChoice for TextChoice {
         None
     }
 
-    fn piece(text: String) -> Self {
-        Self::new(text, None)
+    fn piece(text: String, tokens: Option<TokenRun>) -> Self {
+        Self::new(text, tokens, None)
     }
 
-    fn end(reason: FinishReason) -> Self {
-        Self::new(String::new(), Some(reason))
+    fn end(reason: FinishReason, tokens: Option<TokenRun>) -> Self {
+        Self::new(String::new(), tokens, Some(reason))
     }
 }
 

@@ -30,6 +30,8 @@ pub(super) struct Params {
     pub(super) stop_tokens: Vec<TokenId>,
     /// What it has to conform to.
     pub(super) grammar: Option<Grammar>,
+    /// Alternatives to tell with each token's likelihood; `None` tells neither.
+    pub(super) n_logprobs: Option<usize>,
     /// Whether the answer is a stream of events.
     pub(super) stream: bool,
     /// Whether the stream ends with the token counts.
@@ -54,7 +56,6 @@ struct Fields {
     frequency_penalty: Option<f32>,
     logit_bias: Option<BTreeMap<String, f32>>,
     stop_token_ids: Option<Vec<u32>>,
-    logprobs: Option<Value>,
     tools: Option<Vec<Value>>,
 }
 
@@ -64,7 +65,8 @@ struct StreamOptions {
 }
 
 impl Params {
-    /// Reads and checks the shared fields of a request.
+    /// Reads and checks the shared fields of a request; likelihoods are asked for in two ways and
+    /// left to the caller.
     ///
     /// # Errors
     /// 400 naming the first field that is out of range or not supported.
@@ -83,6 +85,7 @@ impl Params {
             max_tokens: fields.max_tokens()?,
             stop_tokens: fields.stop_token_ids.unwrap_or_default().into_iter().map(TokenId).collect(),
             grammar: body.read::<GrammarFields>()?.grammar()?,
+            n_logprobs: None,
             stop: stop_strings(fields.stop)?,
             stream,
             include_usage: fields.stream_options.and_then(|options| options.include_usage).unwrap_or(false),
@@ -148,11 +151,8 @@ impl Fields {
     }
 
     fn refuse_unsupported(&self) -> Result<(), ApiError> {
-        let wants_logprobs =
-            |value: &Option<Value>| !matches!(value, None | Some(Value::Null | Value::Bool(false)));
         let refusals = [
             ("n", self.n.is_some_and(|n| n != 1), "only 1 choice"),
-            ("logprobs", wants_logprobs(&self.logprobs), "no log probabilities"),
             ("tools", self.tools.as_ref().is_some_and(|tools| !tools.is_empty()), "no tools"),
         ];
         match refusals.iter().find(|(_, asked, _)| *asked) {
@@ -233,7 +233,7 @@ mod tests {
     fn nulls_and_neutral_values_are_as_good_as_absent() {
         let params = read(json!({
             "temperature": null, "seed": 7, "stop": null, "n": 1, "presence_penalty": 0,
-            "frequency_penalty": 0.0, "logit_bias": {}, "logprobs": false, "tools": [],
+            "frequency_penalty": 0.0, "logit_bias": {}, "tools": [],
             "response_format": {"type": "text"}, "stream_options": null, "user": "u-1",
             "a_field_of_tomorrow": [1, 2],
         }))
@@ -294,8 +294,6 @@ mod tests {
     #[case("repetition_penalty", json!(0))]
     #[case("logit_bias", json!({"50256": -101}))]
     #[case("logit_bias", json!({"cat": 1}))]
-    #[case("logprobs", json!(true))]
-    #[case("logprobs", json!(5))]
     #[case("response_format", json!({"type": "xml"}))]
     #[case("tools", json!([{"type": "function"}]))]
     #[case("stream", json!("yes"))]

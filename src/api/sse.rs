@@ -17,6 +17,7 @@ use serde::Serialize;
 
 use super::{
     error::ApiError,
+    logprobs::TokenRun,
     openai::{Completion, Head, StreamedChoice},
 };
 use crate::engine::{FinishReason, Usage};
@@ -45,6 +46,15 @@ fn data(object: &impl Serialize) -> Event {
     })
 }
 
+/// What comes behind the text of an answer.
+pub(super) struct Ending {
+    pub(super) reason: FinishReason,
+    /// Tokens that no piece of the text had.
+    pub(super) tokens: Option<TokenRun>,
+    pub(super) usage: Usage,
+    pub(super) support: Option<Report>,
+}
+
 /// Makes the chunks of one streamed answer.
 pub(super) struct Chunks<C> {
     head: Head,
@@ -64,13 +74,14 @@ impl<C: StreamedChoice> Chunks<C> {
     }
 
     /// The next piece of the text.
-    pub(super) fn piece(&self, text: impl Into<String>) -> Event {
-        data(&self.chunk(C::piece(text.into())))
+    pub(super) fn piece(&self, text: impl Into<String>, tokens: Option<TokenRun>) -> Event {
+        data(&self.chunk(C::piece(text.into(), tokens)))
     }
 
-    /// The last chunks. `support` is in the very last one.
-    pub(super) fn end(&self, reason: FinishReason, usage: Usage, support: Option<Report>) -> Vec<Event> {
-        let end = self.chunk(C::end(reason));
+    /// The last chunks of an answer. `support` is in the very last one.
+    pub(super) fn end(&self, end: Ending) -> Vec<Event> {
+        let Ending { reason, tokens, usage, support } = end;
+        let end = self.chunk(C::end(reason, tokens));
         if !self.include_usage {
             return vec![data(&Completion { support, ..end })];
         }

@@ -17,7 +17,7 @@ use super::{
     metrics,
     openai::{ChatChoice, ChatDelta, Completion, Head, WholeChoice},
     params::Params,
-    sse::{self, Chunks},
+    sse::{self, Chunks, Ending},
 };
 use crate::engine::FinishReason;
 use crate::model::chat::{Message, Role};
@@ -87,13 +87,17 @@ pub(super) async fn answer(
     ticket: Ticket,
     params: &Params,
 ) -> Result<Response, ApiError> {
+    if params.n_logprobs.is_some() {
+        let message = "the model \"support\" tells no log probabilities; leave `logprobs` out";
+        return Err(ApiError::unsupported("logprobs", message));
+    }
     if params.stream {
         return Ok(streamed(state, ticket, params.include_usage));
     }
     let Answer { content, report, usage, .. } = process(&state, &ticket).await?;
     let completion = Completion {
         head: Head::new::<ChatChoice>(SUPPORT_MODEL),
-        choices: vec![ChatChoice::whole(content, FinishReason::Stop)],
+        choices: vec![ChatChoice::whole(content, None, FinishReason::Stop)],
         usage: Some(Some(usage.into())),
         support: Some(report),
     };
@@ -122,12 +126,14 @@ fn streamed(state: Arc<AppState>, ticket: Ticket, include_usage: bool) -> Respon
 }
 
 fn events(chunks: &Chunks<ChatDelta>, answer: Answer) -> Vec<axum::response::sse::Event> {
-    let words = answer.content.split_inclusive(char::is_whitespace);
+    let Answer { content, report, usage, .. } = answer;
+    let words = content.split_inclusive(char::is_whitespace);
+    let end = Ending { reason: FinishReason::Stop, tokens: None, usage, support: Some(report) };
     chunks
         .opening()
         .into_iter()
-        .chain(words.map(|word| chunks.piece(word)))
-        .chain(chunks.end(FinishReason::Stop, answer.usage, Some(answer.report)))
+        .chain(words.map(|word| chunks.piece(word, None)))
+        .chain(chunks.end(end))
         .collect()
 }
 

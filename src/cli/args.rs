@@ -84,6 +84,50 @@ pub(super) enum BenchCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Measure what prompt lookup gains on replies to questions about the demo store's orders
+    Lookup {
+        #[command(flatten)]
+        model: ModelArgs,
+        /// Questions to ask
+        #[arg(long, default_value_t = 16)]
+        replies: usize,
+        /// Print the figures as JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure any OpenAI-compatible server under load: times to the first token, between tokens and to the end
+    Serve(LoadArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct LoadArgs {
+    /// Where the server listens, with or without /v1
+    #[arg(long)]
+    pub(super) url: String,
+    /// The model to ask for [default: the first that the server lists, other than "support"]
+    #[arg(long, value_name = "ID")]
+    pub(super) model: Option<String>,
+    /// Bearer token of the server
+    #[arg(long, value_name = "KEY", env = "TIER0_BENCH_API_KEY", hide_env_values = true)]
+    pub(super) api_key: Option<String>,
+    /// Requests that are open at the same time
+    #[arg(long, default_value_t = 8)]
+    pub(super) concurrency: usize,
+    /// Requests in all
+    #[arg(long, default_value_t = 64)]
+    pub(super) requests: usize,
+    /// Words that all prompts begin with
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub(super) shared_words: usize,
+    /// Words of each prompt's own, on average
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    pub(super) prompt_words: usize,
+    /// Most tokens of an answer
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    pub(super) max_tokens: usize,
+    /// Print the figures as JSON
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, clap::Args)]

@@ -2,33 +2,158 @@
 
 use std::sync::Arc;
 
-use super::{Outcome, args::BenchCommand, setup::Setup};
-use crate::{bench::EngineBench, engine::Unobserved};
+use super::{
+    Outcome,
+    args::{BenchCommand, LoadArgs},
+    setup::{Setup, demo_store},
+};
+use crate::{
+    bench::{
+        BatchRates, Client, EngineBench, LoadReport, LookupGain, Percentiles, Recorder, ServeBench,
+        lookup_gain,
+    },
+    engine::{Engine, Generate, Unobserved},
+    model::chat::{Message, Role},
+    store::{Order, demo::DemoStore},
+    support::{AnswerTicket, Channel, Ticket},
+};
+
+/// The model of this server that is no language model.
+const SUPPORT_MODEL: &str = "support";
 
 /// Runs one of the measurements.
 pub(super) async fn run(mut setup: Setup, command: BenchCommand) -> Outcome {
-    let BenchCommand::Engine { model, prompt_tokens, gen_tokens, batch, repeat, json } = command;
-    setup.choose_model(&model);
+    match command {
+        BenchCommand::Engine { model, prompt_tokens, gen_tokens, batch, repeat, json } => {
+            setup.choose_model(&model);
+            let bench = EngineBench {
+                n_prompt_tokens: prompt_tokens,
+                n_gen_tokens: gen_tokens,
+                batch_sizes: batch,
+                n_repeats: repeat,
+            };
+            let rates = bench.run(&load(Arc::new(setup)).await?).await?;
+            if json { print_json(&rates) } else { print_rates(&rates) }
+        }
+        BenchCommand::Lookup { model, replies, json } => {
+            setup.choose_model(&model);
+            let gain = try_lookup(setup, replies).await?;
+            if json { print_json(&gain) } else { print_gain(&gain) }
+        }
+        BenchCommand::Serve(args) => {
+            let json = args.json;
+            let report = put_under_load(args).await?;
+            if json { print_json(&report) } else { print_load(&report) }
+        }
+    }
+}
+
+async fn load(setup: Arc<Setup>) -> Outcome<Engine> {
     setup.config.check()?;
-    let engine = tokio::task::spawn_blocking(move || -> Outcome<_> {
+    tokio::task::spawn_blocking(move || {
         let model = setup.language_model()?;
         setup.engine(&model, Arc::new(Unobserved))
     })
-    .await??;
-    let bench = EngineBench {
-        n_prompt_tokens: prompt_tokens,
-        n_gen_tokens: gen_tokens,
-        batch_sizes: batch,
-        n_repeats: repeat,
-    };
-    let rates = bench.run(&engine).await?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&rates)?);
-        return Ok(());
+    .await?
+}
+
+/// Asks about the demo store's orders, and runs what the pipeline asked of the model once more.
+async fn try_lookup(setup: Setup, n_replies: usize) -> Outcome<LookupGain> {
+    let setup = Arc::new(setup);
+    let engine = load(Arc::clone(&setup)).await?;
+    let loading = Arc::clone(&setup);
+    let embed = tokio::task::spawn_blocking(move || loading.embedder()).await??;
+    let recorder = Arc::new(Recorder::new(engine.clone()));
+    let open = setup.open_demo_store().await?;
+    let support = setup.support(&open, embed, Arc::clone(&recorder) as Arc<dyn Generate>).await?;
+    for ticket in order_questions(n_replies)? {
+        support.answer(&ticket).await?;
     }
+    Ok(lookup_gain(&engine, &recorder.recorded()).await?)
+}
+
+/// A question for each of the first orders, from whoever placed it.
+fn order_questions(n: usize) -> Outcome<Vec<Ticket>> {
+    let DemoStore { customers, orders, .. } = demo_store()?;
+    let ticket = |order: &Order| {
+        let customer = customers.iter().find(|customer| customer.id == order.customer_id)?;
+        let question = format!("Where is my order {}?", order.id);
+        Some(Ticket {
+            id: None,
+            channel: Channel::Chat,
+            subject: None,
+            messages: vec![Message::new(Role::User, question)],
+            customer_email: Some(customer.email.to_string()),
+            customer_verified: true,
+        })
+    };
+    Ok(orders.iter().filter_map(ticket).take(n).collect())
+}
+
+async fn put_under_load(args: LoadArgs) -> Outcome<LoadReport> {
+    let client = Client::new(&args.url, args.api_key)?;
+    let model = match args.model {
+        Some(model) => model,
+        None => {
+            let listed = client.models().await?;
+            listed
+                .into_iter()
+                .find(|id| id != SUPPORT_MODEL)
+                .ok_or("the server lists no language model; name one with --model")?
+        }
+    };
+    let bench = ServeBench {
+        model,
+        concurrency: args.concurrency,
+        n_requests: args.requests,
+        n_shared_words: args.shared_words,
+        n_prompt_words: args.prompt_words,
+        max_tokens: args.max_tokens,
+    };
+    Ok(bench.run(&client).await)
+}
+
+fn print_json(figures: &impl serde::Serialize) -> Outcome {
+    println!("{}", serde_json::to_string_pretty(figures)?);
+    Ok(())
+}
+
+fn print_rates(rates: &[BatchRates]) -> Outcome {
     println!("{:>6} {:>14} {:>14}", "batch", "prefill tok/s", "decode tok/s");
     for row in rates {
         println!("{:>6} {:>14.1} {:>14.1}", row.batch, row.prefill_tps, row.decode_tps);
+    }
+    Ok(())
+}
+
+fn print_gain(gain: &LookupGain) -> Outcome {
+    println!("{} replies of {} tokens, one at a time", gain.n_replies, gain.n_tokens);
+    println!("one by one      {:>8.1} tok/s", gain.plain_tps);
+    println!("prompt lookup   {:>8.1} tok/s, {:.2} times", gain.lookup_tps, gain.lookup_tps / gain.plain_tps);
+    println!("replies that differ: {}", gain.n_different);
+    Ok(())
+}
+
+fn print_load(report: &LoadReport) -> Outcome {
+    println!(
+        "{}: {} requests, {} at a time, {} failed, in {:.1} s",
+        report.model, report.n_requests, report.concurrency, report.n_errors, report.wall_s
+    );
+    println!(
+        "{} prompt and {} generated tokens; {:.1} generated tok/s, {:.2} answers/s",
+        report.prompt_tokens, report.completion_tokens, report.output_tps, report.requests_per_s
+    );
+    println!("{:>18} {:>9} {:>9} {:>9} {:>9} {:>9}", "milliseconds", "mean", "p50", "p90", "p99", "max");
+    let rows = [
+        ("to the first token", report.ttft_ms),
+        ("between tokens", report.inter_token_ms),
+        ("to the end", report.e2e_ms),
+    ];
+    for (name, Percentiles { mean, p50, p90, p99, max }) in rows {
+        println!("{name:>18} {mean:>9.1} {p50:>9.1} {p90:>9.1} {p99:>9.1} {max:>9.1}");
+    }
+    for (error, n) in &report.errors {
+        println!("{n} × {error}");
     }
     Ok(())
 }

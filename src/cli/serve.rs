@@ -41,7 +41,7 @@ pub(super) async fn run(mut setup: Setup, args: ServeArgs) -> Outcome {
     })
     .await??;
     let open = setup.open_store().await?;
-    let support = setup.support(&open, embed, engine.clone()).await?;
+    let support = setup.support(&open, embed, Arc::new(engine.clone())).await?;
     let language_models: Vec<Arc<dyn Generate>> = vec![Arc::new(engine)];
     let config = setup.config.server.clone();
     println!("{}", greeting(&config, listener.local_addr()?, &model.id, &open).await?);

@@ -145,6 +145,11 @@ impl Setup {
                 return Ok(OpenStore { store, is_demo: false });
             }
         }
+        self.open_demo_store().await
+    }
+
+    /// The demo store, made where it is not there.
+    pub(super) async fn open_demo_store(&self) -> Outcome<OpenStore> {
         let store = SqliteStore::open(&self.data_dir.join(DEMO_FILE)).await?;
         if store.counts().await?.customers == 0 {
             demo_store()?.import_into(&store).await?;
@@ -162,7 +167,7 @@ impl Setup {
         &self,
         open: &OpenStore,
         embed: Arc<dyn Embed>,
-        llm: Engine,
+        llm: Arc<dyn Generate>,
     ) -> Outcome<Support> {
         let articles = open.store.articles().await?;
         let (index_dir, embedder) = (self.data_dir.join(INDEX_DIR), Arc::clone(&embed));
@@ -174,7 +179,7 @@ impl Setup {
             store: Arc::new(open.store.clone()),
             index: Arc::new(index),
             embed,
-            llm: Arc::new(llm) as Arc<dyn Generate>,
+            llm,
         };
         Ok(Support::new(parts, self.support_settings(open.is_demo))?)
     }

@@ -1,6 +1,11 @@
 //! The engine's handle: checks requests at the door and hands them to the worker.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    time::Instant,
+};
 
 use candle_core::{DType, Device};
 use futures::stream;
@@ -8,8 +13,8 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::{
-    EngineError, Event, EventStream, FinishReason, Generate, ModelInfo, Observe, Request, Usage,
-    constraint::ConstraintFactory,
+    EngineError, Event, EventStream, FinishReason, Generate, Grammar, ModelInfo, Observe, Request, Usage,
+    constraint::{Constraint, ConstraintFactory, VocabularyError},
     generation::Job,
     scheduler::{Scheduler, SchedulerConfig, Stats},
     worker::Worker,
@@ -57,7 +62,7 @@ pub struct Engine {
     info: Arc<ModelInfo>,
     tokenizer: Arc<Tokenizer>,
     template: Arc<ChatTemplate>,
-    constraints: Arc<ConstraintFactory>,
+    constraints: Arc<OnceLock<Result<ConstraintFactory, VocabularyError>>>,
     capacity: usize,
     places: Arc<Semaphore>,
     jobs: mpsc::UnboundedSender<Job>,
@@ -119,8 +124,6 @@ impl Engine {
         let (jobs, taken) = mpsc::unbounded_channel();
         let (stats, watched) = watch::channel(scheduler.stats());
         let tokenizer = Arc::new(tokenizer);
-        let constraints = ConstraintFactory::for_tokenizer(&tokenizer);
-        let constraints = constraints.map_err(|e| ModelError::Tokenizer(e.to_string()))?;
         let worker = Worker {
             model,
             tokenizer: Arc::clone(&tokenizer),
@@ -135,7 +138,7 @@ impl Engine {
             info: Arc::new(info),
             tokenizer,
             template: Arc::new(template),
-            constraints: Arc::new(constraints),
+            constraints: Arc::default(),
             capacity: cache.n_tokens(),
             places: Arc::new(Semaphore::new(MAX_REQUESTS)),
             jobs,
@@ -164,6 +167,13 @@ impl Engine {
             return Err(EngineError::NeverFits { n_tokens, capacity: self.capacity });
         }
         Ok(max_tokens)
+    }
+
+    /// The vocabulary is prepared for grammars with the first of them: that takes most of a second.
+    fn compile(&self, grammar: &Grammar) -> Result<Constraint, EngineError> {
+        let factory = self.constraints.get_or_init(|| ConstraintFactory::for_tokenizer(&self.tokenizer));
+        let factory = factory.as_ref().map_err(|e| EngineError::Grammar { reason: e.to_string() })?;
+        factory.compile(grammar).map_err(|e| EngineError::Grammar { reason: e.to_string() })
     }
 }
 
@@ -194,9 +204,7 @@ impl Generate for Engine {
         }
         let full = |_| EngineError::QueueFull { waiting: self.stats().n_waiting };
         let permit = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
-        let constraint =
-            request.grammar.as_ref().map(|grammar| self.constraints.compile(grammar)).transpose();
-        let constraint = constraint.map_err(|e| EngineError::Grammar { reason: e.to_string() })?;
+        let constraint = request.grammar.as_ref().map(|grammar| self.compile(grammar)).transpose()?;
         let (events, stream) = mpsc::unbounded_channel();
         let job = Job { request, max_tokens, constraint, events, arrived, permit };
         self.jobs.send(job).map_err(|_| EngineError::Stopped)?;

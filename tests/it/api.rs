@@ -3,6 +3,7 @@
 mod answers;
 mod errors;
 mod guards;
+mod load;
 mod streams;
 
 use std::sync::Arc;

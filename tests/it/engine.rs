@@ -20,6 +20,8 @@ use crate::models;
 
 const MODEL: &str = "smollm2-135m-instruct";
 const CONTEXT_LENGTH: usize = 512;
+/// Requests with a grammar among as many without one.
+const N_CONSTRAINED: u64 = 100;
 
 fn engine() -> Option<Engine> {
     let path = models::local(MODEL)?.gguf().unwrap();
@@ -206,7 +208,7 @@ async fn constrained_requests_among_others_yield_json_of_their_schema() {
     let prompt =
         engine.chat_prompt(&[Message::new(Role::User, "I want to return two lamps of #T10023.")]).unwrap();
     let mut running = Vec::new();
-    for seed in 0..24 {
+    for seed in 0..N_CONSTRAINED * 2 {
         let sampling = Sampling { temperature: 1.0, seed, ..Sampling::default() };
         let grammar = (seed % 2 == 0).then(|| Grammar::JsonSchema(schema()));
         let is_constrained = grammar.is_some();
@@ -214,7 +216,7 @@ async fn constrained_requests_among_others_yield_json_of_their_schema() {
         let engine = engine.clone();
         running.push(tokio::spawn(async move { (is_constrained, run(&engine, request).await) }));
     }
-    let mut n_whole = 0;
+    let mut n_whole = 0_u64;
     for task in running {
         let (is_constrained, (text, reason, _)) = task.await.unwrap();
         if is_constrained && reason == FinishReason::Stop {
@@ -222,7 +224,8 @@ async fn constrained_requests_among_others_yield_json_of_their_schema() {
             n_whole += 1;
         }
     }
-    assert!(n_whole >= 6, "only {n_whole} of 12 came to their end");
+    // The rest ran into their limit: a model this small likes to go on.
+    assert!(n_whole >= N_CONSTRAINED / 2, "only {n_whole} of {N_CONSTRAINED} came to their end");
 }
 
 #[tokio::test]

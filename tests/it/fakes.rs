@@ -10,7 +10,9 @@ use std::{
 
 use futures::{Stream, StreamExt, stream};
 use tier0::{
-    engine::{EngineError, Event, EventStream, FinishReason, Generate, ModelInfo, Request, Usage},
+    engine::{
+        EngineError, Event, EventStream, FinishReason, Generate, ModelInfo, Request, TokenLogprob, Usage,
+    },
     model::{
         TokenId,
         chat::{Message, Role},
@@ -27,6 +29,8 @@ use tokio::sync::mpsc;
 pub(crate) enum Step {
     /// Yields text.
     Text(&'static str),
+    /// Tells a token's bytes and log-probability, with one alternative to it.
+    Token(&'static [u8], f32),
     /// Ends.
     End(FinishReason),
     /// Fails.
@@ -120,6 +124,10 @@ impl Generate for ScriptedModel {
         let events = stream::iter(self.script.clone()).then(|step| async move {
             match step {
                 Step::Text(text) => Ok(Event::Text(text.to_owned())),
+                Step::Token(bytes, logprob) => {
+                    let top = vec![(b"other".to_vec(), logprob - 1.0)];
+                    Ok(Event::Logprob(TokenLogprob { bytes: bytes.to_vec(), logprob, top }))
+                }
                 Step::End(reason) => Ok(Event::Finished { reason, usage: USAGE }),
                 Step::Fail(error) => Err(error()),
                 Step::Hang => std::future::pending().await,

@@ -109,40 +109,21 @@ impl Constraint {
     /// # Errors
     /// [`ConstraintError::Failed`].
     pub fn n_acceptable(&mut self, draft: &[TokenId]) -> Result<usize, ConstraintError> {
-        self.look_ahead(draft, |_| Ok(())).map(|steps| steps.len() - 1)
-    }
-
-    /// The masks along a draft, to verify it in one forward pass: for here, and after each of its
-    /// tokens up to the first that is not acceptable. Accepts none.
-    ///
-    /// # Errors
-    /// [`ConstraintError::Failed`].
-    pub fn masks_along(&mut self, draft: &[TokenId]) -> Result<Vec<TokenMask>, ConstraintError> {
-        self.look_ahead(draft, |here| here.mask().cloned())
-    }
-
-    /// Calls `visit` here and after each acceptable token of the draft, then goes back.
-    fn look_ahead<T>(
-        &mut self,
-        draft: &[TokenId],
-        mut visit: impl FnMut(&mut Self) -> Result<T, ConstraintError>,
-    ) -> Result<Vec<T>, ConstraintError> {
-        let mut visited = vec![visit(self)?];
         let (forced, mask, ended) = (self.forced.clone(), self.mask.clone(), self.ended);
-        let mut n_consumed = 0;
+        let (mut n_acceptable, mut n_consumed) = (0, 0);
         for token in draft {
             if !self.allows(*token)? {
                 break;
             }
             self.advance(*token)?;
+            n_acceptable += 1;
             n_consumed += usize::from(!self.is_end(*token));
-            visited.push(visit(self)?);
         }
         self.matcher.rollback(n_consumed).map_err(failed)?;
         // It keeps its last mask for places that look alike; on another way there it may be another.
         self.matcher.invalidate_bias_cache();
         (self.forced, self.mask, self.ended) = (forced, mask, ended);
-        Ok(visited)
+        Ok(n_acceptable)
     }
 
     fn compute_mask(&mut self) -> Result<TokenMask, ConstraintError> {

@@ -1,14 +1,14 @@
 //! Whole answers: their shape, and what reaches the model and the pipeline.
 
 use axum::http::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tier0::{
     engine::FinishReason,
     model::chat::{Message, Role},
     support::Channel,
 };
 
-use super::{App, chat_with, json_of};
+use super::{App, chat_with, chunks, json_of};
 use crate::fakes::{ScriptedModel, ScriptedSupport, Step, escalation};
 
 #[tokio::test]
@@ -188,4 +188,50 @@ async fn health_is_ok() {
     let response = App::new().get("/health").await;
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(json_of(response).await, json!({"status": "ok"}));
+}
+
+/// A model that says "Hé", whose é takes two tokens.
+fn tokens() -> ScriptedModel {
+    ScriptedModel::new(&[
+        Step::Token(b"H", -0.25),
+        Step::Text("H"),
+        Step::Token(&[0xC3], -0.5),
+        Step::Token(&[0xA9], -1.0),
+        Step::Text("é"),
+        Step::End(FinishReason::Stop),
+    ])
+}
+
+#[tokio::test]
+async fn a_chat_tells_the_likelihood_of_each_token_when_asked_to() {
+    let app = App::with_model(tokens());
+    let fields = json!({"logprobs": true, "top_logprobs": 1});
+    let answer = json_of(app.chat(&chat_with("tiny", &fields)).await).await;
+    let told = &answer["choices"][0]["logprobs"];
+    assert_eq!(
+        told["content"][0],
+        json!({
+            "token": "H", "logprob": -0.25, "bytes": [72],
+            "top_logprobs": [{"token": "other", "logprob": -1.25, "bytes": [111, 116, 104, 101, 114]}],
+        })
+    );
+    assert_eq!(told["content"].as_array().unwrap().len(), 3);
+    assert_eq!(told["content"][2]["bytes"], json!([0xA9]));
+    assert_eq!(app.model.last_request().n_logprobs, Some(1));
+
+    let untold = json_of(App::with_model(tokens()).chat(&chat_with("tiny", &json!({}))).await).await;
+    assert_eq!(untold["choices"][0]["logprobs"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_streamed_piece_has_the_tokens_that_it_is_made_of() {
+    let body = json!({"model": "tiny", "prompt": "ab", "logprobs": 1, "stream": true});
+    let chunks = chunks(App::with_model(tokens()).post("/v1/completions", &body).await).await;
+    let told = |i: usize| chunks[i]["choices"][0]["logprobs"].clone();
+    assert_eq!(told(0)["tokens"], json!(["H"]));
+    assert_eq!(told(0)["token_logprobs"], json!([-0.25]));
+    assert_eq!(told(0)["top_logprobs"], json!([{"other": -1.25, "H": -0.25}]));
+    assert_eq!(told(1)["token_logprobs"], json!([-0.5, -1.0]));
+    assert_eq!(told(1)["text_offset"], json!([1, 2]));
+    assert_eq!(told(2), Value::Null);
 }

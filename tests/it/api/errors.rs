@@ -61,6 +61,10 @@ async fn a_content_type_may_name_its_charset() {
 #[case("temperature", json!({"temperature": 3}))]
 #[case("n", json!({"n": 2}))]
 #[case("tools", json!({"tools": [{"type": "function"}]}))]
+#[case("logprobs", json!({"logprobs": 5}))]
+#[case("logprobs", json!({"model": "support", "logprobs": true}))]
+#[case("top_logprobs", json!({"logprobs": true, "top_logprobs": 21}))]
+#[case("top_logprobs", json!({"top_logprobs": 2}))]
 #[case("metadata.customer_verified", json!({"metadata": {"customer_verified": true}}))]
 #[tokio::test]
 async fn a_wrong_field_is_named(#[case] param: &str, #[case] fields: Value) {

@@ -130,13 +130,13 @@ async fn a_ticket_that_fails_while_streaming_ends_with_an_error() {
 }
 
 /// A running server on a free port.
-struct Running {
-    address: std::net::SocketAddr,
+pub(super) struct Running {
+    pub(super) address: std::net::SocketAddr,
     stop: oneshot::Sender<()>,
     ended: tokio::task::JoinHandle<std::io::Result<()>>,
 }
 
-async fn run(model: ScriptedModel, support: ScriptedSupport, server: Server) -> Running {
+pub(super) async fn run(model: ScriptedModel, support: ScriptedSupport, server: Server) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
