@@ -1,6 +1,6 @@
 //! The flags, as clap reads them.
 
-use std::path::PathBuf;
+use std::{num::NonZeroUsize, path::PathBuf};
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum, error::ErrorKind};
 
@@ -97,6 +97,32 @@ pub(super) enum BenchCommand {
     },
     /// Measure any OpenAI-compatible server under load: times to the first token, between tokens and to the end
     Serve(LoadArgs),
+    /// Measure how many tickets are resolved safely
+    Deflection(DeflectionArgs),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct DeflectionArgs {
+    /// Tickets with what a right answer needs, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub(super) tickets: PathBuf,
+    /// Ask the server that listens here [default: answer in this process, from --data]
+    #[arg(long)]
+    pub(super) url: Option<String>,
+    /// Bearer token of the server
+    #[arg(long, value_name = "KEY", env = "TIER0_BENCH_API_KEY", hide_env_values = true, requires = "url")]
+    pub(super) api_key: Option<String>,
+    /// Seconds that the server has for an answer
+    #[arg(long, value_name = "S", default_value_t = 600)]
+    pub(super) timeout_s: u64,
+    /// Tickets that are asked at the same time
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub(super) concurrency: NonZeroUsize,
+    /// Write the whole report here. A run that breaks off goes on where it stopped
+    #[arg(long, value_name = "OUT")]
+    pub(super) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) model: ModelArgs,
 }
 
 #[derive(Debug, clap::Args)]

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     Outcome,
     args::{BenchCommand, LoadArgs},
+    deflection,
     setup::{Setup, demo_store},
 };
 use crate::{
@@ -40,6 +41,7 @@ pub(super) async fn run(mut setup: Setup, command: BenchCommand) -> Outcome {
             let gain = try_lookup(setup, replies).await?;
             if json { print_json(&gain) } else { print_gain(&gain) }
         }
+        BenchCommand::Deflection(args) => deflection::run(setup, args).await,
         BenchCommand::Serve(args) => {
             let json = args.json;
             let report = put_under_load(args).await?;

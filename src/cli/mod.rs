@@ -7,6 +7,7 @@
 mod args;
 mod ask;
 mod bench;
+mod deflection;
 mod intents;
 mod models;
 mod serve;

@@ -72,6 +72,11 @@ impl Setup {
         Ok(Self { hub, catalog: Catalog::builtin()?, data_dir, config })
     }
 
+    /// The folder of everything that the server keeps.
+    pub(super) fn data_dir(&self) -> &Path {
+        &self.data_dir
+    }
+
     /// Applies the flags that choose a model.
     pub(super) fn choose_model(&mut self, args: &ModelArgs) {
         if let Some(model) = &args.model {
