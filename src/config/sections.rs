@@ -234,9 +234,12 @@ pub struct Support {
     /// Passages of the knowledge articles that are looked at for a reply.
     #[garde(range(min = 1, max = 20))]
     pub passages: usize,
-    /// A ticket whose intent is less certain than this goes to a person.
-    #[garde(range(min = 0.0, max = 1.0))]
-    pub min_intent_confidence: f64,
+    /// The store's rules; empty is `playbook.toml` in the data folder, if it is there.
+    #[garde(skip)]
+    pub playbook: PathBuf,
+    /// How certain a reply has to be.
+    #[garde(dive)]
+    pub min_confidence: MinConfidence,
     /// A passage less similar to the question than this does not answer it.
     #[garde(range(min = -1.0, max = 1.0))]
     pub min_similarity: f64,
@@ -248,9 +251,34 @@ impl Default for Support {
             store_name: String::new(),
             max_reply_tokens: 300,
             passages: 3,
-            min_intent_confidence: 0.5,
+            playbook: PathBuf::new(),
+            min_confidence: MinConfidence::default(),
             min_similarity: 0.45,
         }
+    }
+}
+
+/// `[support.min_confidence]`: a reply less certain than this is not sent; a person takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Validate)]
+#[serde(default, deny_unknown_fields)]
+pub struct MinConfidence {
+    /// Of replies that answer a question.
+    #[garde(range(min = 0.0, max = 1.0))]
+    pub answer: f64,
+    /// Of replies that deny a request.
+    #[garde(range(min = 0.0, max = 1.0))]
+    pub deny: f64,
+    /// Of replies that propose an action.
+    #[garde(range(min = 0.0, max = 1.0))]
+    pub action: f64,
+    /// Of replies that ask for something.
+    #[garde(range(min = 0.0, max = 1.0))]
+    pub clarify: f64,
+}
+
+impl Default for MinConfidence {
+    fn default() -> Self {
+        Self { answer: 0.5, deny: 0.5, action: 0.6, clarify: 0.4 }
     }
 }
 

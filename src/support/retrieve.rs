@@ -5,7 +5,7 @@ use crate::{
     retrieval::{Hit, Index},
 };
 
-use super::{Citation, SupportError, ruling::Point, verify::sentences};
+use super::{Citation, SupportError, verify::sentences};
 
 /// Sentences quoted from one passage at most.
 const MAX_SENTENCES: usize = 4;
@@ -43,18 +43,6 @@ impl Quoted {
     /// The sentences, as they stand in the article.
     pub(super) fn quote(&self) -> String {
         self.sentences.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(" ")
-    }
-
-    /// The same with its nearest sentence alone.
-    pub(super) fn best_sentence(mut self) -> Self {
-        let best = self.similarity();
-        self.sentences.retain(|s| s.similarity >= best);
-        self
-    }
-
-    /// The sentences as points of a reply.
-    pub(super) fn points(&self) -> Vec<Point> {
-        self.sentences.iter().map(|s| Point::plain(s.text.clone())).collect()
     }
 }
 
