@@ -99,6 +99,7 @@ fn ruled(taken: &RuleTaken, explain: bool) -> Vec<String> {
     if explain {
         lines
             .extend(taken.missed.iter().map(|missed| format!("  not {}: {}", missed.rule, missed.condition)));
+        lines.push(format!("  read: {}", taken.form));
         lines.push(format!("  facts: {}", taken.facts));
     }
     lines

@@ -43,6 +43,8 @@ pub(super) struct Brief {
     pub(super) order_ids: Vec<String>,
     pub(super) citations: Vec<Citation>,
     pub(super) action: Option<ProposedAction>,
+    /// Whether the points are a reply as they stand. An article's words may be meant for other ears.
+    pub(super) speaks_for_itself: bool,
     /// 0 to 1: how sure the stages were that it fits the message.
     pub(super) confidence: f32,
 }
@@ -50,7 +52,15 @@ pub(super) struct Brief {
 impl Brief {
     /// A brief without orders, citations or action.
     pub(super) fn new(outcome: Outcome, points: Vec<Point>, confidence: f32) -> Self {
-        Self { outcome, points, order_ids: Vec::new(), citations: Vec::new(), action: None, confidence }
+        Self {
+            outcome,
+            points,
+            order_ids: Vec::new(),
+            citations: Vec::new(),
+            action: None,
+            speaks_for_itself: true,
+            confidence,
+        }
     }
 
     /// The same about these orders.
@@ -75,6 +85,7 @@ impl Brief {
         self.order_ids.extend(order_ids);
         self.citations.extend(other.citations);
         self.action = self.action.or(other.action);
+        self.speaks_for_itself &= other.speaks_for_itself;
         self.confidence = self.confidence.min(other.confidence);
         Some(self)
     }

@@ -18,6 +18,8 @@ const CLOSINGS: [&str; 9] = [
 ];
 /// Longest line that can be a greeting or part of a closing.
 const MAX_COURTESY_CHARS: usize = 40;
+/// Longest line that can announce a reply.
+const MAX_PREAMBLE_CHARS: usize = 60;
 
 /// The reply around a body: e-mails are greeted and signed, chat messages are not.
 pub(super) fn dress(
@@ -53,7 +55,9 @@ fn courtesy(language: Language) -> (&'static str, &'static str) {
 pub(super) fn body_of(text: &str) -> String {
     let text = text.trim().trim_matches('"').trim();
     let mut lines: Vec<&str> = text.lines().map(str::trim).collect();
-    if lines.len() > 1 && is_courtesy(lines[0], &GREETINGS) {
+    while lines.len() > 1
+        && (lines[0].is_empty() || is_preamble(lines[0]) || is_courtesy(lines[0], &GREETINGS))
+    {
         lines.remove(0);
     }
     let closing = lines.iter().rposition(|line| is_courtesy(line, &CLOSINGS));
@@ -63,6 +67,14 @@ pub(super) fn body_of(text: &str) -> String {
         lines.truncate(at);
     }
     lines.join("\n").trim().to_owned()
+}
+
+/// Whether a line only announces what follows: "Sure, here is the reply:".
+fn is_preamble(line: &str) -> bool {
+    let lower = line.to_lowercase();
+    line.ends_with(':')
+        && line.chars().count() <= MAX_PREAMBLE_CHARS
+        && ["reply", "response", "body", "message", "answer"].iter().any(|word| lower.contains(word))
 }
 
 /// Whether a line is nothing but a formula that begins with one of `openings`.
@@ -88,6 +100,7 @@ mod tests {
         "Thank you for your message. Your order is pending.",
         "Thank you for your message. Your order is pending."
     )]
+    #[case("Sure, here's the reply:\n\nHello Sam,\n\nYour order is pending.", "Your order is pending.")]
     #[case("Hi there", "Hi there")]
     fn only_the_body_is_kept(#[case] text: &str, #[case] body: &str) {
         assert_eq!(body_of(text), body);

@@ -62,25 +62,20 @@ impl From<End> for Settled {
 }
 
 impl Handler {
-    /// Settles `asked`, given what was looked up for it. `message` is the whole one, in English.
+    /// Settles `asked`, given what was looked up for it.
     ///
     /// # Errors
     /// When a stage fails; what no rule covers is a hand-off, not an error.
-    pub(super) async fn settle(
-        &self,
-        asked: &Asked,
-        lookup: &Lookup,
-        message: &str,
-    ) -> Result<Settled, SupportError> {
+    pub(super) async fn settle(&self, asked: &Asked, lookup: &Lookup) -> Result<Settled, SupportError> {
         let confidence = asked.confidence;
         match &asked.topic {
             Topic::Person => Ok(End::HandOff("this kind of request needs a person".to_owned()).into()),
             Topic::Policy => Ok(End::Quote.into()),
-            Topic::Product => self.about_products(message, confidence).await.map(Settled::from),
+            Topic::Product => self.about_products(&asked.text, confidence).await.map(Settled::from),
             Topic::OrderStatus | Topic::OrderDetails | Topic::Refund => {
                 self.about_orders(asked, lookup).map(Settled::from)
             }
-            Topic::Ruled(intent) => self.ruled(intent, asked, lookup, message).await,
+            Topic::Ruled(intent) => self.ruled(intent, asked, lookup).await,
         }
     }
 
@@ -159,13 +154,8 @@ impl Handler {
     }
 
     /// What the playbook makes of a request.
-    async fn ruled(
-        &self,
-        intent: &str,
-        asked: &Asked,
-        lookup: &Lookup,
-        message: &str,
-    ) -> Result<Settled, SupportError> {
+    async fn ruled(&self, intent: &str, asked: &Asked, lookup: &Lookup) -> Result<Settled, SupportError> {
+        let message = asked.text.as_str();
         let Some((playbook, spec)) =
             self.playbook.as_deref().and_then(|playbook| Some((playbook, playbook.intent(intent)?)))
         else {
@@ -177,6 +167,8 @@ impl Handler {
                 let reason = "the request is about several orders at once".to_owned();
                 return Ok(End::HandOff(reason).into());
             }
+            // "Can orders be changed twice?" asks for the rule, not for a change.
+            (About::Order, Err(_)) if asked.asks_in_general => return Ok(End::Quote.into()),
             (About::Order, Err(question)) => return Ok(End::Say(question).into()),
             (About::Customer, Err(question)) if lookup.customer.is_none() => {
                 return Ok(End::Say(question).into());
@@ -202,7 +194,7 @@ impl Handler {
                 (End::HandOff(format!("the playbook cannot decide this case: {error}")), None, Vec::new())
             }
         };
-        let taken = RuleTaken { intent: intent.to_owned(), rule, missed, facts: text };
+        let taken = RuleTaken { intent: intent.to_owned(), rule, missed, form: slots.form, facts: text };
         Ok(Settled { end, rule: Some(taken), usage: slots.usage })
     }
 }
@@ -231,5 +223,9 @@ fn ended(ruling: Ruling, order_ids: Vec<String>, confidence: f32) -> End {
 /// The brief that quotes a passage.
 pub(super) fn quoting(passage: &Quoted, confidence: f32) -> Brief {
     let points = passage.sentences.iter().map(|sentence| Point::quoting(&sentence.text)).collect();
-    Brief { citations: vec![passage.citation()], ..Brief::new(Outcome::Answer, points, confidence) }
+    Brief {
+        citations: vec![passage.citation()],
+        speaks_for_itself: false,
+        ..Brief::new(Outcome::Answer, points, confidence)
+    }
 }

@@ -54,7 +54,7 @@ phrases! {
     Total = "total",
     /// Where an order goes: `id`, `address`.
     ShipsTo = "ships_to",
-    /// What was paid: `amount`, `kind`, `last4`, `other`.
+    /// What was paid: `id`, `amount`, `kind`, `last4`, `other`.
     Paid = "paid",
     /// What was refunded: the same.
     Refunded = "refunded",

@@ -18,7 +18,7 @@ use crate::{
 use super::{
     Answer, AnswerTicket, Citation, Decision, Found, Handoff, Outcome, Quoted, Report, SupportError,
     Thresholds, Ticket, Trace, WrittenBy,
-    brief::Brief,
+    brief::{Brief, Point},
     form_of_reply::{body_of, dress},
     handling::{End, Handler, quoting},
     language::{Spoken, spoken},
@@ -29,7 +29,7 @@ use super::{
     slots::SlotReader,
     triage::{self, Asked, Triage},
     verify::{self, Evidence},
-    writer::{Rejected, Writer, Written},
+    writer::{Rejected, Writer, Written, examples},
 };
 
 /// Similarity of a quoted sentence to its question from which it surely answers it.
@@ -95,6 +95,7 @@ impl Support {
             prompts: Arc::clone(&prompts),
             store_name: settings.store_name.clone(),
             max_reply_tokens: settings.max_reply_tokens,
+            examples: examples()?,
         };
         let slots = SlotReader {
             llm: Arc::clone(&parts.llm),
@@ -251,7 +252,7 @@ impl Support {
             let work = lookup::look_up(self.parts.store.as_ref(), sender.as_ref(), &asked.text, &whole);
             let lookup = case.clock.time("lookup", work).await?;
             case.remember(&lookup);
-            let settled = case.clock.time("rule", self.handler.settle(&asked, &lookup, &whole)).await?;
+            let settled = case.clock.time("rule", self.handler.settle(&asked, &lookup)).await?;
             case.usage += settled.usage;
             case.trace.rules.extend(settled.rule);
             let part = match settled.end {
@@ -280,17 +281,22 @@ impl Support {
         case: &mut Case<'_>,
         asked: &Asked,
     ) -> Result<Result<Brief, HandOff>, SupportError> {
-        let Parts { index, embed, .. } = self.parts.clone();
-        let (query, n_passages) = (asked.text.clone(), self.settings.n_passages);
-        let work =
-            run_blocking("retrieve", move || retrieve::retrieve(&index, embed.as_ref(), &query, n_passages));
-        let passages = case.clock.time("retrieve", work).await?;
-        case.trace.passages.extend(passages.iter().map(Found::from));
+        let passages = self.retrieve(case, asked.text.clone()).await?;
         let best = passages.first().filter(|passage| passage.similarity() >= self.settings.min_similarity);
         Ok(best.map_or_else(
             || Err(HandOff::because("no article of the store answers this")),
             |best| Ok(quoting(best, asked.confidence * sureness(best))),
         ))
+    }
+
+    async fn retrieve(&self, case: &mut Case<'_>, query: String) -> Result<Vec<Quoted>, SupportError> {
+        let Parts { index, embed, .. } = self.parts.clone();
+        let n_passages = self.settings.n_passages;
+        let work =
+            run_blocking("retrieve", move || retrieve::retrieve(&index, embed.as_ref(), &query, n_passages));
+        let passages = case.clock.time("retrieve", work).await?;
+        case.trace.passages.extend(passages.iter().map(Found::from));
+        Ok(passages)
     }
 
     /// Fills in what the cited sections say.
@@ -315,7 +321,7 @@ impl Support {
     async fn write(&self, case: &mut Case<'_>, brief: Brief) -> Result<Result<Reply, HandOff>, SupportError> {
         case.trace.points = brief.english();
         let language = match case.spoken {
-            Spoken::Known(Language::En) => return self.write_english(case, brief).await.map(Ok),
+            Spoken::Known(Language::En) => return self.write_english(case, brief).await,
             Spoken::Known(language) => language,
             Spoken::Other(code) => {
                 let reason =
@@ -332,7 +338,11 @@ impl Support {
         })
     }
 
-    async fn write_english(&self, case: &mut Case<'_>, mut brief: Brief) -> Result<Reply, SupportError> {
+    async fn write_english(
+        &self,
+        case: &mut Case<'_>,
+        mut brief: Brief,
+    ) -> Result<Result<Reply, HandOff>, SupportError> {
         let mut rejected: Option<(String, Vec<String>)> = None;
         let message = case.english().to_owned();
         for _ in 0..MAX_DRAFTS {
@@ -341,26 +351,63 @@ impl Support {
             let Written { text, usage } = case.clock.time("compose", work).await?;
             case.usage += usage;
             let body = body_of(&text);
-            let faults =
-                case.clock.time("verify", async { self.faults(case.customer.as_ref(), &body, &brief) }).await;
+            let work = self.faults(case.customer.as_ref(), &body, &brief);
+            let faults = case.clock.time("verify", work).await?;
             if faults.is_empty() {
-                return Ok(Reply { brief, body, language: Language::En, written_by: WrittenBy::Model });
+                let body = self.explained(case, &mut brief, body).await?;
+                return Ok(Ok(Reply { brief, body, language: Language::En, written_by: WrittenBy::Model }));
             }
             case.trace.faults.extend(faults.iter().cloned());
             rejected = Some((body, faults));
         }
+        if !brief.speaks_for_itself {
+            let (draft, faults) = rejected.unwrap_or_default();
+            let reason = format!("the draft failed verification: {}", faults.join("; "));
+            return Ok(Err(HandOff { reason, draft: Some(draft) }));
+        }
         brief.confidence *= TEMPLATE_PENALTY;
         let body = brief.reply_in(Language::En).unwrap_or_default();
-        Ok(Reply { brief, body, language: Language::En, written_by: WrittenBy::Template })
+        let body = self.explained(case, &mut brief, body).await?;
+        Ok(Ok(Reply { brief, body, language: Language::En, written_by: WrittenBy::Template }))
     }
 
-    fn faults(&self, customer: Option<&Customer>, body: &str, brief: &Brief) -> Vec<String> {
+    /// The same, and behind it the sentence of an article that surely explains what it states. An
+    /// article's words need no phrasing.
+    async fn explained(
+        &self,
+        case: &mut Case<'_>,
+        brief: &mut Brief,
+        body: String,
+    ) -> Result<String, SupportError> {
+        if brief.outcome != Outcome::Answer || brief.order_ids.is_empty() {
+            return Ok(body);
+        }
+        let query = format!("{}\n{}", case.english(), brief.points.first().map_or("", Point::english));
+        let passages = self.retrieve(case, query).await?;
+        let Some(best) = passages.into_iter().next().filter(|best| best.similarity() >= SURE_SIMILARITY)
+        else {
+            return Ok(body);
+        };
+        let best = best.best_sentence();
+        brief.citations.push(best.citation());
+        Ok(format!("{body} {}", best.quote()))
+    }
+
+    async fn faults(
+        &self,
+        customer: Option<&Customer>,
+        body: &str,
+        brief: &Brief,
+    ) -> Result<Vec<String>, SupportError> {
+        let named = self.parts.store.find_products(body).await;
+        let named = named.map_err(|error| SupportError::Store(error.to_string()))?;
         let names = customer.map(|customer| customer.first_name.clone()).into_iter();
         let evidence = Evidence {
             points: &brief.points,
-            names: names.chain(self.settings.store_name.clone()).collect(),
+            names: names.chain(self.settings.store_name.clone()).chain(brief.order_ids.clone()).collect(),
+            products: named.into_iter().map(|product| product.name).collect(),
         };
-        verify::check(body, &evidence).iter().map(ToString::to_string).collect()
+        Ok(verify::check(body, &evidence).iter().map(ToString::to_string).collect())
     }
 
     fn send(&self, case: Case<'_>, reply: Reply) -> Answer {

@@ -29,6 +29,7 @@ struct Aspects {
     payment: bool,
     address: bool,
     status: bool,
+    tracking: bool,
 }
 
 type Points = Result<Vec<Point>, SupportError>;
@@ -85,7 +86,9 @@ impl Stater<'_> {
         if aspects.address {
             points.push(self.ships_to(order)?);
         }
-        if aspects.status {
+        if aspects.tracking {
+            points.extend(self.status(order)?);
+        } else if aspects.status {
             points.push(self.order_status(order)?);
         }
         Ok(points)
@@ -167,7 +170,7 @@ impl Stater<'_> {
             _ => "",
         };
         let must = [amount.clone()].into_iter().chain((!named.is_empty()).then(|| named.to_owned()));
-        self.stating(phrase, &context! { amount, kind, other, last4 }, must)
+        self.stating(phrase, &context! { id => order.id.to_string(), amount, kind, other, last4 }, must)
     }
 }
 
@@ -193,7 +196,8 @@ fn contents(order: &Order, shipment: &Shipment) -> String {
 }
 
 impl Aspects {
-    const ALL: Self = Self { items: true, total: true, payment: true, address: true, status: true };
+    const ALL: Self =
+        Self { items: true, total: true, payment: true, address: true, status: true, tracking: false };
 
     /// What the words of a question ask for; everything where they ask for nothing in particular.
     fn of(question: &str) -> Self {
@@ -251,8 +255,16 @@ impl Aspects {
                 "sent to",
             ]),
             status: asks(&["status", "shipped yet", "where is it"]),
+            tracking: asks(&["tracking", "track", "carrier", "parcel number"]),
         };
-        let none = Self { items: false, total: false, payment: false, address: false, status: false };
+        let none = Self {
+            items: false,
+            total: false,
+            payment: false,
+            address: false,
+            status: false,
+            tracking: false,
+        };
         if found == none { Self::ALL } else { found }
     }
 }
@@ -264,13 +276,14 @@ mod tests {
     use super::*;
 
     fn named(question: &str) -> Vec<&'static str> {
-        let Aspects { items, total, payment, address, status } = Aspects::of(question);
+        let Aspects { items, total, payment, address, status, tracking } = Aspects::of(question);
         let all = [
             (items, "items"),
             (total, "total"),
             (payment, "payment"),
             (address, "address"),
             (status, "status"),
+            (tracking, "tracking"),
         ];
         all.into_iter().filter_map(|(asked, name)| asked.then_some(name)).collect()
     }
@@ -279,6 +292,7 @@ mod tests {
     #[case("Which payment method did I use?", &["payment"])]
     #[case("What's in my parcel, and what was the total?", &["items", "total"])]
     #[case("Which address is it going to?", &["address"])]
+    #[case("What is the tracking number?", &["tracking"])]
     #[case("Tell me about my order", &["items", "total", "payment", "address", "status"])]
     fn a_question_asks_for_its_aspects(#[case] question: &str, #[case] expected: &[&str]) {
         assert_eq!(named(question), expected);

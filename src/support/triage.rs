@@ -12,6 +12,12 @@ const MAX_NAMED: usize = 3;
 const MIN_NAMED: f32 = 0.05;
 /// Confidence from which a part of a message counts as a request of its own.
 const MIN_PART: f32 = 0.5;
+/// Confidence from which a sentence surely asks for something to be done, and the part of it that the
+/// whole message has to bear out.
+const SURE_PART: f32 = 0.8;
+const MIN_BORNE_OUT: f32 = 0.15;
+/// Probability of a question about the rules from which a request may be one.
+const MIN_GENERAL: f32 = 0.2;
 /// Requests of one message at most; what asks for more is for a person.
 const MAX_REQUESTS: usize = 3;
 
@@ -66,6 +72,8 @@ pub(super) struct Asked {
     pub(super) confidence: f32,
     /// The words that ask for it.
     pub(super) text: String,
+    /// Whether it may be a question about the rules rather than a request under them.
+    pub(super) asks_in_general: bool,
 }
 
 /// The outcome of the first stage.
@@ -102,7 +110,17 @@ pub(super) fn triage(
         let scores = classifier.classify(&part).map_err(failed)?;
         parts.push(Asked::from_scores(&scores, playbook, &part));
     }
-    let asked = requests(parts).unwrap_or_else(|| vec![whole]);
+    let asked = match requests(parts) {
+        Some(asked) => asked,
+        None => {
+            let sentences = pieces(message).into_iter().map(|sentence| {
+                let scores = classifier.classify(&sentence).map_err(failed)?;
+                Ok(Asked::from_scores(&scores, playbook, &sentence))
+            });
+            let sentences = sentences.collect::<Result<Vec<_>, SupportError>>()?;
+            vec![whole.or_surer(&sentences, &scores)]
+        }
+    };
     Ok(Triage { asked, intents: named(&scores) })
 }
 
@@ -117,9 +135,31 @@ impl Asked {
                 None => topics.push((topic, score.confidence)),
             }
         }
+        let asks_in_general = topics.iter().any(|(t, p)| *t == Topic::Policy && *p >= MIN_GENERAL);
         let likeliest = topics.into_iter().max_by(|a, b| a.1.total_cmp(&b.1));
         let (topic, confidence) = likeliest.unwrap_or((Topic::Person, 0.0));
-        Self { topic, confidence, text: text.to_owned() }
+        Self { topic, confidence, text: text.to_owned(), asks_in_general }
+    }
+}
+
+impl Asked {
+    /// The same message, or what one of its sentences surely asks to be done: questions beside a
+    /// request ("and when do I get my money?") draw the whole away from it.
+    fn or_surer(self, sentences: &[Self], whole: &[Score]) -> Self {
+        if matches!(self.topic, Topic::Ruled(_) | Topic::Person) && self.confidence >= MIN_PART {
+            return self;
+        }
+        let borne_out = |topic: &Topic| match topic {
+            Topic::Ruled(label) => {
+                whole.iter().any(|score| score.label == *label && score.confidence >= MIN_BORNE_OUT)
+            }
+            _ => false,
+        };
+        let surer = sentences.iter().filter(|part| part.confidence >= SURE_PART && borne_out(&part.topic));
+        match surer.max_by(|a, b| a.confidence.total_cmp(&b.confidence)) {
+            Some(part) => Self { topic: part.topic.clone(), confidence: part.confidence, ..self },
+            None => self,
+        }
     }
 }
 
@@ -198,7 +238,7 @@ mod tests {
     }
 
     fn part(topic: Topic, confidence: f32, text: &str) -> Asked {
-        Asked { topic, confidence, text: text.to_owned() }
+        Asked { topic, confidence, text: text.to_owned(), asks_in_general: false }
     }
 
     #[test]
@@ -224,6 +264,18 @@ mod tests {
             parts,
             ["two things!!", "where is #T10023, the lamp", "cancel #T10058, please. I don't need it."]
         );
+    }
+
+    #[test]
+    fn a_sure_request_is_heard_beside_a_question() {
+        let cancel = Topic::Ruled("cancel_order".to_owned());
+        let whole = part(Topic::Refund, 0.46, "Cancel #1. When do I get my money?");
+        let sentences = [part(cancel.clone(), 0.95, "Cancel #1."), part(Topic::Refund, 0.9, "When?")];
+        let scores = [score("refund_status", 0.46), score("cancel_order", 0.33)];
+        let asked = whole.clone().or_surer(&sentences, &scores);
+        assert_eq!((asked.topic, asked.text), (cancel, whole.text.clone()));
+        let unheard = [score("refund_status", 0.9), score("cancel_order", 0.05)];
+        assert_eq!(whole.or_surer(&sentences, &unheard).topic, Topic::Refund);
     }
 
     #[test]

@@ -212,7 +212,9 @@ pub struct RuleTaken {
     pub rule: Option<String>,
     /// The rules before it, and the conditions that were not met.
     pub missed: Vec<Missed>,
-    /// The facts that they looked at, as JSON.
+    /// What the model read in the message, as JSON.
+    pub form: String,
+    /// The facts that the rules looked at, as JSON.
     pub facts: String,
 }
 

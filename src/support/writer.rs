@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use futures::StreamExt;
 use minijinja::context;
+use serde::Deserialize;
 
 use crate::{
     engine::{Event, Generate, Request, Usage},
@@ -28,6 +29,31 @@ pub(super) struct Writer {
     pub(super) prompts: Arc<Prompts>,
     pub(super) store_name: Option<String>,
     pub(super) max_reply_tokens: usize,
+    /// What the model is shown before the task.
+    pub(super) examples: Arc<[Example]>,
+}
+
+/// A reply as it should be made of its points.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Example {
+    message: String,
+    points: Vec<String>,
+    reply: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct ExampleFile {
+    example: Vec<Example>,
+}
+
+/// The examples in `prompts/`.
+///
+/// # Errors
+/// When the file is broken.
+pub(super) fn examples() -> Result<Arc<[Example]>, SupportError> {
+    let file: ExampleFile = toml::from_str(include_str!("../../prompts/compose_examples.toml"))
+        .map_err(|error| SupportError::Stage { stage: "prompts", reason: error.to_string() })?;
+    Ok(file.example.into())
 }
 
 /// What the model wrote.
@@ -60,7 +86,12 @@ impl Writer {
         let store = self.store_name.as_deref().unwrap_or("an online shop").to_owned();
         let system = self.prompts.render(Prompt::ComposeSystem, context! { store })?;
         let user = self.prompts.render(Prompt::ComposeUser, context! { message, points })?;
-        let mut messages = vec![Message::new(Role::System, system), Message::new(Role::User, user)];
+        let mut messages = vec![Message::new(Role::System, system)];
+        for Example { message, points, reply } in self.examples.iter() {
+            let task = self.prompts.render(Prompt::ComposeUser, context! { message, points })?;
+            messages.extend([Message::new(Role::User, task), Message::new(Role::Assistant, reply)]);
+        }
+        messages.push(Message::new(Role::User, user));
         if let Some(Rejected { draft, faults }) = rejected {
             messages.push(Message::new(Role::Assistant, draft));
             let again = self.prompts.render(Prompt::ComposeRetry, context! { faults => faults.to_vec() })?;

@@ -12,6 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("hub", &[]),
     ("store", &[]),
+    ("playbook", &[]),
     ("ops", &["config"]),
     ("telemetry", &["config"]),
     ("model", &["ops"]),
@@ -25,7 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bench", &["engine", "model"]),
 ];
 
-const BELOW_SUPPORT: &[&str] = &["engine", "intent", "retrieval", "store", "model", "embed"];
+const BELOW_SUPPORT: &[&str] = &["engine", "intent", "retrieval", "store", "playbook", "model", "embed"];
 
 const ABOVE_SUPPORT: &[&str] =
     &["support", "engine", "intent", "retrieval", "store", "model", "embed", "config", "telemetry"];

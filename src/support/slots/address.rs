@@ -47,18 +47,18 @@ mod tests {
     fn an_address_that_the_message_gives_is_taken_line_by_line() {
         let answer = json!({"line1": "9 Kiln Court", "line2": "", "city": "Briar Glen", "region": "OR",
             "postal_code": "97301", "country": ""});
-        let read = read_from("Please send it to 9 Kiln Court, Briar Glen, OR 97301.", &answer);
-        assert_eq!(read["text"], "9 Kiln Court, Briar Glen, OR, 97301");
-        assert_eq!((&read["complete"], &read["line2"]), (&json!(true), &Value::Null));
+        let found = read_from("Please send it to 9 Kiln Court, Briar Glen, OR 97301.", &answer);
+        assert_eq!(found["text"], "9 Kiln Court, Briar Glen, OR, 97301");
+        assert_eq!((&found["complete"], &found["line2"]), (&json!(true), &Value::Null));
     }
 
     #[test]
     fn what_the_model_adds_is_left_out() {
         let answer = json!({"line1": "9 Kiln Court", "line2": "", "city": "Portland", "region": "",
             "postal_code": "97301", "country": "USA"});
-        let read = read_from("Send it to 9 Kiln Court from now on", &answer);
+        let found = read_from("Send it to 9 Kiln Court from now on", &answer);
         assert_eq!(
-            (&read["complete"], &read["city"], &read["text"]),
+            (&found["complete"], &found["city"], &found["text"]),
             (&json!(false), &Value::Null, &json!("9 Kiln Court"))
         );
         assert_eq!(read_from("I have moved", &answer), Value::Null);

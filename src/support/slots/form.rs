@@ -70,7 +70,7 @@ impl Form {
         let message: String = reading.message.chars().take(MAX_MESSAGE_CHARS).collect();
         let questions: Vec<_> =
             self.questions.iter().map(|q| context! { name => &q.name, ask => &q.ask }).collect();
-        let items = reading.order.map(items::listed).unwrap_or_default();
+        let items = reading.order.map(items::labels).unwrap_or_default();
         let system = reader.prompts.render(Prompt::ExtractSystem, context! {})?;
         let user = reader.prompts.render(Prompt::ExtractUser, context! { message, questions, items })?;
         let messages = [Message::new(Role::System, system), Message::new(Role::User, user)];
@@ -112,11 +112,15 @@ impl Answers {
         self.0.get(name).and_then(Value::as_object)
     }
 
-    /// Positions of a list, counted from 0.
-    pub(super) fn numbers(&self, name: &str) -> Vec<usize> {
+    /// An answer that is a list.
+    pub(super) fn list(&self, name: &str) -> Vec<&str> {
         let listed = self.0.get(name).and_then(Value::as_array).into_iter().flatten();
-        let positions = listed.filter_map(|number| number.as_str()?.parse::<usize>().ok()?.checked_sub(1));
-        positions.collect()
+        listed.filter_map(Value::as_str).filter(|entry| *entry != NOT_SAID).collect()
+    }
+
+    /// All answers as they were given.
+    pub(super) fn as_json(&self) -> String {
+        serde_json::to_string(&self.0).unwrap_or_default()
     }
 }
 
@@ -163,10 +167,10 @@ fn payment_method(reading: Reading<'_>) -> (String, Value) {
 
 /// `None` where there is nothing to choose from.
 fn items_of_order(reading: Reading<'_>) -> Option<(String, Value)> {
-    let n_items = reading.order.map(|order| order.items.len()).filter(|n| *n > 1)?;
-    let numbers: Vec<String> = (1..=n_items).map(|number| number.to_string()).collect();
-    let ask = "numbers of the items that the request is about; not those that the customer keeps or is happy with; \
-               empty if the message names none";
-    let schema = json!({"type": "array", "items": {"enum": numbers}, "maxItems": n_items});
-    Some((ask.to_owned(), schema))
+    let mut labels = items::labels(reading.order?);
+    let n_items = Some(labels.len()).filter(|n| *n > 1)?;
+    labels.push(NOT_SAID.to_owned());
+    // A list that may be empty is left empty by small models.
+    let schema = json!({"type": "array", "items": {"enum": labels}, "minItems": 1, "maxItems": n_items});
+    Some(("items that the customer wants to return, exchange or change".to_owned(), schema))
 }

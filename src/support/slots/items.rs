@@ -25,9 +25,10 @@ const STAYING: [&str; 9] =
 const LEAVING: [&str; 9] =
     ["return", "send back", "sending back", "exchange", "swap", "change", "goes back", "replace", "switch"];
 
-/// The order's items as the model sees them, one a line.
-pub(super) fn listed(order: &Order) -> Vec<String> {
-    order.items.iter().map(described).collect()
+/// The order's items as the model sees them: by name, with their options where several have the same.
+pub(super) fn labels(order: &Order) -> Vec<String> {
+    let is_only = |item: &OrderItem| order.items.iter().filter(|other| other.name == item.name).count() == 1;
+    order.items.iter().map(|item| if is_only(item) { item.name.clone() } else { described(item) }).collect()
 }
 
 fn described(item: &OrderItem) -> String {
@@ -35,25 +36,20 @@ fn described(item: &OrderItem) -> String {
     if options.is_empty() { item.name.clone() } else { format!("{} ({options})", item.name) }
 }
 
-/// The items that the model chose, as far as the message names them; null where it names none, or
-/// the model chose others.
-pub(super) fn read(chosen: &[usize], message: &str, order: &Order) -> Value {
+/// The items that the model chose, as far as the message names them and does not keep them; null
+/// where that leaves none.
+pub(super) fn read(chosen: &[&str], message: &str, order: &Order) -> Value {
     let said = words(message);
-    let all: Vec<usize> = (0..order.items.len()).collect();
     let named = named(&said, order);
-    let picked = if order.items.len() == 1 || (mentions(&said, &EVERYTHING) && named.is_empty()) {
-        all
+    let picked: Vec<usize> = if order.items.len() == 1 || (mentions(&said, &EVERYTHING) && named.is_empty()) {
+        (0..order.items.len()).collect()
     } else {
-        let mut chosen: Vec<usize> = chosen.iter().copied().filter(|at| *at < order.items.len()).collect();
-        chosen.sort_unstable();
-        chosen.dedup();
-        let stays = |at: &usize| stays(&order.items[*at], message);
-        if chosen.is_empty() || chosen.iter().any(|at| !named.contains(at) || stays(at)) {
-            return Value::Null;
-        }
-        chosen
+        let labels = labels(order);
+        let is_meant =
+            |at: &usize| chosen.contains(&labels[*at].as_str()) && !stays(&order.items[*at], message);
+        named.into_iter().filter(is_meant).collect()
     };
-    facts(&picked, order)
+    if picked.is_empty() { Value::Null } else { facts(&picked, order) }
 }
 
 fn facts(picked: &[usize], order: &Order) -> Value {
@@ -77,7 +73,8 @@ pub(super) fn chosen<'a>(slots: &Map<String, Value>, order: &'a Order) -> Vec<&'
     order.items.iter().filter(|item| ids.contains(&item.item_id.to_string().as_str())).collect()
 }
 
-/// Positions of the items that a text names: by whole name, else by the word that says what it is.
+/// Positions of the items that a text names: by whole name, else by the word that says what it is;
+/// of several with the same name, those that most of its words fit.
 fn named(said: &[String], order: &Order) -> Vec<usize> {
     let names: Vec<Vec<String>> = order.items.iter().map(|item| words(&item.name)).collect();
     let is_named = |name: &Vec<String>| {
@@ -85,7 +82,13 @@ fn named(said: &[String], order: &Order) -> Vec<usize> {
         contains(said, name)
             || (head && !names.iter().any(|other| shares_head(other, name) && contains(said, other)))
     };
-    names.iter().enumerate().filter(|(_, name)| is_named(name)).map(|(at, _)| at).collect()
+    let n_fitting =
+        |at: usize| order.items[at].options.iter().filter(|(_, value)| contains(said, &words(value))).count();
+    let best_of_its_name = |at: usize| {
+        let mut same = (0..names.len()).filter(|other| names[*other] == names[at]);
+        same.all(|other| n_fitting(other) <= n_fitting(at))
+    };
+    (0..names.len()).filter(|at| is_named(&names[*at]) && best_of_its_name(*at)).collect()
 }
 
 fn shares_head(a: &[String], b: &[String]) -> bool {
@@ -124,24 +127,35 @@ mod tests {
         .unwrap()
     }
 
-    fn ids(chosen: &[usize], message: &str) -> Value {
+    fn ids(chosen: &[&str], message: &str) -> Value {
         read(chosen, message, &order())["ids"].clone()
     }
 
     #[rstest]
-    #[case(&[1], "I return the digital camera", json!(["2"]))]
-    #[case(&[2], "The lamp goes back. The camera is fine.", json!(["3"]))]
+    #[case(&["Digital Camera"], "I return the digital camera", json!(["2"]))]
+    #[case(&["Lamp"], "The lamp goes back. The camera is fine.", json!(["3"]))]
     #[case(&[], "I return the whole order", json!(["1", "2", "3"]))]
-    #[case::not_named(&[0], "I return the digital camera", Value::Null)]
+    #[case::more_than_named(&["Digital Camera", "Lamp"], "I return the digital camera", json!(["2"]))]
+    #[case::not_named(&["Action Camera"], "I return the digital camera", Value::Null)]
     #[case::not_chosen(&[], "I return the lamp", Value::Null)]
-    #[case::kept(&[2], "The digital camera goes back. I am keeping the lamp.", Value::Null)]
-    #[case::out_of_range(&[9], "I return the lamp", Value::Null)]
+    #[case::kept(&["Lamp"], "The digital camera goes back. I am keeping the lamp.", Value::Null)]
+    #[case::not_in_the_order(&["Tent"], "I return the tent", Value::Null)]
     fn only_what_is_named_and_not_kept_comes_out(
-        #[case] chosen: &[usize],
+        #[case] chosen: &[&str],
         #[case] message: &str,
         #[case] expected: Value,
     ) {
         assert_eq!(ids(chosen, message), expected);
+    }
+
+    #[test]
+    fn of_two_with_one_name_the_words_tell_which() {
+        let mut order = order();
+        order.items[1].name = "Action Camera".to_owned();
+        let labels = labels(&order);
+        let all: Vec<&str> = labels.iter().map(String::as_str).collect();
+        assert_eq!(read(&all, "I return the red action camera", &order)["ids"], json!(["2"]));
+        assert_eq!(read(&all, "I return the action cameras", &order)["ids"], json!(["1", "2"]));
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub(super) struct Reading<'a> {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Slots {
     pub(super) values: Map<String, Value>,
+    /// What the model put into the form, as JSON.
+    pub(super) form: String,
     pub(super) usage: Usage,
 }
 
@@ -65,7 +67,7 @@ impl SlotReader {
             names.iter().filter_map(|name| Some((name.as_str(), playbook.slot(name)?))).collect();
         let form = Form::new(&specs, reading);
         let (answers, usage) = form.fill_in(self, reading).await?;
-        let mut slots = Slots { usage, ..Slots::default() };
+        let mut slots = Slots { usage, form: answers.as_json(), ..Slots::default() };
         for (name, spec) in &specs {
             let value = self.value(name, spec, reading, &answers, &slots).await?;
             slots.values.insert((*name).to_owned(), value);
@@ -86,7 +88,7 @@ impl SlotReader {
             (SlotKind::Choice, _) => choice::read(self, spec, reading.message, answers.text(name)).await?,
             (SlotKind::Address, _) => address::read(answers.object(name), &said),
             (SlotKind::Payment, order) => payment::read(answers.text(name), &said, reading.customer, order),
-            (SlotKind::Items, Some(order)) => items::read(&answers.numbers(name), reading.message, order),
+            (SlotKind::Items, Some(order)) => items::read(&answers.list(name), reading.message, order),
             (SlotKind::Wanted, Some(order)) => {
                 let chosen = items::chosen(&so_far.values, order);
                 wanted::read(self.store.as_ref(), order, &chosen, &said).await?

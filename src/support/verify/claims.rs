@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::sentences::sentences;
 
 /// Beginnings of words that state what happened or promise what will.
-const STEMS: [&str; 31] = [
+const STEMS: [&str; 29] = [
     "deliver",
     "ship",
     "dispatch",
@@ -35,8 +35,6 @@ const STEMS: [&str; 31] = [
     "reserv",
     "extend",
     "schedul",
-    "pay",
-    "paid",
     "swap",
 ];
 
@@ -90,7 +88,20 @@ const DENIALS_BEHIND: [&str; 5] =
 /// Words before a verb that tell how much is claimed of it.
 const DONE: [&str; 10] =
     ["has", "have", "had", "was", "were", "been", "already", "successfully", "ive", "weve"];
-const COMING: [&str; 7] = ["will", "well", "shall", "going", "youll", "ill", "itll"];
+const COMING: [&str; 12] = [
+    "will",
+    "well",
+    "shall",
+    "going",
+    "youll",
+    "ill",
+    "itll",
+    "happy",
+    "glad",
+    "pleased",
+    "gladly",
+    "certainly",
+];
 const SUPPOSED: [&str; 2] = ["would", "should"];
 const POSSIBLE: [&str; 5] = ["can", "could", "may", "might", "able"];
 
@@ -236,6 +247,7 @@ mod tests {
     #[case(CAN, "We cannot cancel your order.")]
     #[case(CAN, "The total will be refunded.")]
     #[case(CAN, "We can cancel your order today.")]
+    #[case(CAN, "We would be happy to cancel your order.")]
     #[case(SHIPPED, "Your order has not been shipped.")]
     #[case(SHIPPED, "Your order has been delivered.")]
     #[case(SHIPPED, "Your order has been shipped and will arrive.")]

@@ -10,15 +10,20 @@ use std::fmt;
 use figures::figures;
 pub(super) use sentences::sentences;
 
-use super::brief::Point;
+use super::{
+    brief::Point,
+    words::{contains, words},
+};
 
 /// What a draft is held against.
 #[derive(Debug, Clone)]
 pub(super) struct Evidence<'a> {
     /// What it has to say.
     pub(super) points: &'a [Point],
-    /// Words that it may use beside: names of the store and the customer.
+    /// Words that it may use beside: names of the store and the customer, numbers of the orders.
     pub(super) names: Vec<String>,
+    /// Products of the store that the draft may be naming.
+    pub(super) products: Vec<String>,
 }
 
 /// What is wrong with a draft.
@@ -32,6 +37,8 @@ pub(super) enum Fault {
     Link(String),
     /// A claim or promise that the evidence does not make.
     Claim(String),
+    /// A product that the evidence does not name.
+    Product(String),
     /// Something left to be filled in.
     Placeholder,
     /// Something that had to be said and was not: any of these.
@@ -45,6 +52,7 @@ impl fmt::Display for Fault {
             Self::Figure(figure) => write!(f, "\"{figure}\" is not in the points"),
             Self::Link(link) => write!(f, "the address \"{link}\" is not in the points"),
             Self::Claim(claim) => write!(f, "\"{claim}\" claims something that the points do not say"),
+            Self::Product(name) => write!(f, "the points do not speak of \"{name}\""),
             Self::Placeholder => f.write_str("the draft holds a placeholder"),
             Self::Missing(words) => write!(f, "\"{}\" had to be said and is missing", words.join("\" or \"")),
         }
@@ -62,6 +70,7 @@ pub(super) fn check(draft: &str, evidence: &Evidence<'_>) -> Vec<Fault> {
     let mut faults: Vec<Fault> = figures(draft).difference(&known).cloned().map(Fault::Figure).collect();
     faults.extend(links(draft).filter(|link| !licensed.contains(link)).map(|l| Fault::Link(l.to_owned())));
     faults.extend(claims::unlicensed(draft, &licensed).into_iter().map(Fault::Claim));
+    faults.extend(products(draft, &licensed, &evidence.products).map(Fault::Product));
     if draft.contains(['[', '{', '<']) && !licensed.contains(['[', '{', '<']) {
         faults.push(Fault::Placeholder);
     }
@@ -70,6 +79,16 @@ pub(super) fn check(draft: &str, evidence: &Evidence<'_>) -> Vec<Fault> {
     let missing = must.filter(|group| !group.iter().any(|words| said.contains(&plain_words(words))));
     faults.extend(missing.cloned().map(Fault::Missing));
     faults
+}
+
+/// Products that a draft names and its evidence does not.
+fn products<'a>(draft: &str, licensed: &str, products: &'a [String]) -> impl Iterator<Item = String> + 'a {
+    let (said, may) = (words(draft), words(licensed));
+    let unlicensed = move |name: &&String| {
+        let name = words(name);
+        contains(&said, &name) && !contains(&may, &name)
+    };
+    products.iter().filter(unlicensed).cloned()
 }
 
 /// Lower case, white space folded, one kind of apostrophe: what has to match when words must not be
@@ -98,7 +117,9 @@ mod tests {
     }
 
     fn faults(draft: &str, points: &[Point]) -> Vec<Fault> {
-        check(draft, &Evidence { points, names: vec!["Maya".to_owned()] })
+        let evidence =
+            Evidence { points, names: vec!["Maya".to_owned()], products: vec!["Trail Lantern".to_owned()] };
+        check(draft, &evidence)
     }
 
     fn tracking() -> Vec<Point> {
@@ -122,6 +143,7 @@ mod tests {
     #[case("Order #T10023 is shipped: HP357962501027, refunded.", Fault::Claim("refund…".to_owned()))]
     #[case("Order #T10023 is shipped: HP357962501027. [Name]", Fault::Placeholder)]
     #[case("Order #T10023: HP357962501027, ask help@shop.example.", Fault::Link("help@shop.example".to_owned()))]
+    #[case("Order #T10023 is shipped: HP357962501027, and so are your trail lanterns.", Fault::Product("Trail Lantern".to_owned()))]
     #[case("Order #T10023 is shipped.", Fault::Missing(vec!["HP357962501027".to_owned()]))]
     #[case("  ", Fault::Empty)]
     fn each_fault_is_seen(#[case] draft: &str, #[case] fault: Fault) {
