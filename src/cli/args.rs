@@ -210,7 +210,7 @@ pub(super) struct AskArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreCommand {
-    /// Import customers.jsonl, orders.jsonl, products.jsonl and *.md from a folder
+    /// Import customers.jsonl, orders.jsonl, products.jsonl, *.md and playbook.toml from a folder
     Import {
         /// The folder's format
         #[arg(long, value_enum, default_value_t = ImportFormat::Native)]

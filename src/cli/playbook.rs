@@ -66,7 +66,7 @@ fn test(playbook: &Playbook) -> Outcome {
 }
 
 /// Copies a playbook that can be read into the data folder, whole or not at all.
-fn install(setup: &Setup, file: &Path) -> Outcome {
+pub(super) fn install(setup: &Setup, file: &Path) -> Outcome {
     read_playbook(file)?;
     let target = setup.data_dir().join(PLAYBOOK_FILE);
     std::fs::create_dir_all(setup.data_dir())?;

@@ -3,7 +3,8 @@
 use super::{
     Outcome,
     args::{ImportFormat, StoreCommand},
-    setup::{Setup, demo_store},
+    playbook::install,
+    setup::{PLAYBOOK_FILE, Setup, demo_store},
 };
 use crate::store::{OrderStore, import_native};
 
@@ -14,6 +15,10 @@ pub(super) async fn run(setup: &Setup, command: StoreCommand) -> Outcome {
             let store = setup.create_store().await?;
             let summary = import_native(&store, &dir).await?;
             println!("imported {}:\n{summary}", dir.display());
+            let playbook = dir.join(PLAYBOOK_FILE);
+            if playbook.exists() {
+                install(setup, &playbook)?;
+            }
         }
         StoreCommand::Demo { dir } => {
             demo_store()?.write_to(&dir)?;

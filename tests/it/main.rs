@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
 
 mod api;
+mod attacks;
 mod engine;
 mod fakes;
 mod golden;
 mod layers;
 mod models;
 mod program;
+mod shop;
 mod support;
 mod tiny;

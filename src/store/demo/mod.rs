@@ -101,6 +101,7 @@ impl DemoStore {
         for article in &self.articles {
             write(&dir.join(format!("{}.md", article.id)), &article.text)?;
         }
+        write(&dir.join("playbook.toml"), PLAYBOOK)?;
         Ok(())
     }
 

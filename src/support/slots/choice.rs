@@ -1,15 +1,24 @@
 //! One word out of the playbook's, such as the reason of a cancellation.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::{
     super::{SupportError, verify::sentences},
     SlotReader,
 };
-use crate::{embed::EmbedError, playbook::SlotSpec};
+use crate::{
+    embed::{Embed, EmbedError},
+    playbook::SlotSpec,
+};
 
-/// The model's word, if the examples of the playbook that are nearest to the message speak for the
-/// same one; else null.
+/// How much nearer to the message the examples of another word may be before they speak against the
+/// model's.
+const MARGIN: f32 = 0.1;
+
+/// The model's word, if the playbook's examples of it are about as near to the message as those of
+/// any other; else null.
 pub(super) async fn read(
     reader: &SlotReader,
     spec: &SlotSpec,
@@ -21,18 +30,20 @@ pub(super) async fn read(
     };
     let embed = reader.embed.clone();
     let (spec, message, answer) = (spec.clone(), message.to_owned(), answer.to_owned());
-    let nearest = tokio::task::spawn_blocking(move || nearest(embed.as_ref(), &spec, &message));
+    let work = tokio::task::spawn_blocking(move || similarities(embed.as_ref(), &spec, &message));
     let failed = |reason: String| SupportError::Stage { stage: "extract", reason };
-    let nearest = nearest.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
-    Ok(if nearest.as_deref() == Some(&answer) { Value::from(answer) } else { Value::Null })
+    let found = work.await.map_err(|e| failed(e.to_string()))?.map_err(|e| failed(e.to_string()))?;
+    let nearest = found.values().copied().fold(f32::MIN, f32::max);
+    let is_near = found.get(&answer).is_some_and(|similarity| *similarity >= nearest - MARGIN);
+    Ok(if is_near { Value::from(answer) } else { Value::Null })
 }
 
-/// The value whose examples are nearest to a sentence of the message.
-fn nearest(
-    embed: &dyn crate::embed::Embed,
+/// How near the examples of each word come to a sentence of the message.
+fn similarities(
+    embed: &dyn Embed,
     spec: &SlotSpec,
     message: &str,
-) -> Result<Option<String>, EmbedError> {
+) -> Result<BTreeMap<String, f32>, EmbedError> {
     let sentences = sentences(message);
     let examples: Vec<(&str, &str)> = spec
         .values
@@ -46,10 +57,11 @@ fn nearest(
         sentences.iter().map(String::as_str).chain(examples.iter().map(|(_, text)| *text)).collect();
     let vectors = embed.embed(&texts)?;
     let (said, known) = vectors.split_at(sentences.len());
-    let similarity = |example: &Vec<f32>| {
+    let mut found = BTreeMap::new();
+    for ((name, _), example) in examples.iter().zip(known) {
         let nearness = said.iter().map(|s| s.iter().zip(example).map(|(a, b)| a * b).sum::<f32>());
-        nearness.fold(f32::MIN, f32::max)
-    };
-    let best = known.iter().map(similarity).zip(&examples).max_by(|a, b| a.0.total_cmp(&b.0));
-    Ok(best.map(|(_, (name, _))| (*name).to_owned()))
+        let best = found.entry((*name).to_owned()).or_insert(f32::MIN);
+        *best = nearness.fold(*best, f32::max);
+    }
+    Ok(found)
 }

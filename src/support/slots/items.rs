@@ -25,10 +25,15 @@ const STAYING: [&str; 9] =
 const LEAVING: [&str; 9] =
     ["return", "send back", "sending back", "exchange", "swap", "change", "goes back", "replace", "switch"];
 
-/// The order's items as the model sees them: by name, with their options where several have the same.
+/// What the order holds, as the model sees it: each name once.
 pub(super) fn labels(order: &Order) -> Vec<String> {
-    let is_only = |item: &OrderItem| order.items.iter().filter(|other| other.name == item.name).count() == 1;
-    order.items.iter().map(|item| if is_only(item) { item.name.clone() } else { described(item) }).collect()
+    let mut labels: Vec<String> = Vec::new();
+    for item in &order.items {
+        if !labels.contains(&item.name) {
+            labels.push(item.name.clone());
+        }
+    }
+    labels
 }
 
 fn described(item: &OrderItem) -> String {
@@ -36,18 +41,20 @@ fn described(item: &OrderItem) -> String {
     if options.is_empty() { item.name.clone() } else { format!("{} ({options})", item.name) }
 }
 
-/// The items that the model chose, as far as the message names them and does not keep them; null
-/// where that leaves none.
+/// The items that the model chose by name, as far as the message names them and does not keep them;
+/// null where that leaves none. Of several with one name, the message has to tell which it means.
 pub(super) fn read(chosen: &[&str], message: &str, order: &Order) -> Value {
     let said = words(message);
     let named = named(&said, order);
-    let picked: Vec<usize> = if order.items.len() == 1 || (mentions(&said, &EVERYTHING) && named.is_empty()) {
+    let means_all = mentions(&said, &EVERYTHING);
+    let picked: Vec<usize> = if order.items.len() == 1 || (means_all && named.is_empty()) {
         (0..order.items.len()).collect()
     } else {
-        let labels = labels(order);
-        let is_meant =
-            |at: &usize| chosen.contains(&labels[*at].as_str()) && !stays(&order.items[*at], message);
-        named.into_iter().filter(is_meant).collect()
+        let name = |at: usize| order.items[at].name.as_str();
+        let is_clear =
+            |at: &usize| means_all || named.iter().filter(|other| name(**other) == name(*at)).count() == 1;
+        let is_meant = |at: &usize| chosen.contains(&name(*at)) && !stays(&order.items[*at], message);
+        named.iter().copied().filter(|at| is_meant(at) && is_clear(at)).collect()
     };
     if picked.is_empty() { Value::Null } else { facts(&picked, order) }
 }
@@ -152,10 +159,11 @@ mod tests {
     fn of_two_with_one_name_the_words_tell_which() {
         let mut order = order();
         order.items[1].name = "Action Camera".to_owned();
-        let labels = labels(&order);
-        let all: Vec<&str> = labels.iter().map(String::as_str).collect();
-        assert_eq!(read(&all, "I return the red action camera", &order)["ids"], json!(["2"]));
-        assert_eq!(read(&all, "I return the action cameras", &order)["ids"], json!(["1", "2"]));
+        let ids = |message: &str| read(&["Action Camera"], message, &order)["ids"].clone();
+        assert_eq!(ids("I return the red action camera"), json!(["2"]));
+        assert_eq!(ids("I return both action cameras"), json!(["1", "2"]));
+        assert_eq!(ids("I return the action camera"), Value::Null);
+        assert_eq!(labels(&order), ["Action Camera", "Lamp"]);
     }
 
     #[test]
