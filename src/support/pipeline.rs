@@ -160,8 +160,8 @@ impl AnswerTicket for Support {
 impl Support {
     async fn triage(&self, question: &str) -> Result<Triage, SupportError> {
         let (classifier, text) = (Arc::clone(&self.parts.classifier), question.to_owned());
-        let scores = run_blocking("triage", move || classifier.classify(&text)).await?;
-        Ok(Triage::from_scores(&scores))
+        let classified = run_blocking("triage", move || classifier.classify(&text)).await?;
+        Ok(Triage::from_scores(&classified.scores))
     }
 
     async fn look_up(&self, ticket: &Ticket, question: &str, topic: Topic) -> Result<Lookup, SupportError> {
