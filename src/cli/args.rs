@@ -273,14 +273,14 @@ pub(super) enum ModelsCommand {
 pub(super) enum IntentsCommand {
     /// Train a head from labelled examples
     Train {
-        /// CSV with the columns text,label
+        /// CSV with the columns text,label; the label oos is for what is out of scope
         #[arg(long, value_name = "CSV")]
         data: PathBuf,
         /// Where to write the head
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Measure a head on labelled examples
+    /// Measure a head on labelled examples: accuracy, F1, calibration, out-of-scope detection
     Eval {
         /// The head [default: the one that comes with tier0]
         #[arg(long, value_name = "FILE")]

@@ -5,7 +5,7 @@
 //! 1. the defaults in `sections` (the shipped `tier0.toml` documents every one of them),
 //! 2. the file: `--config FILE`, else `./tier0.toml`, else `tier0/tier0.toml` in the user's
 //!    configuration folder,
-//! 3. variables named `TIER0_SECTION__KEY`, such as `TIER0_SERVER__PORT`, and the two short ones
+//! 3. variables named `TIER0_SECTION__KEY` (a further `__` for a table in the section), such as `TIER0_SERVER__PORT`, and the two short ones
 //!    `TIER0_DATA` and `TIER0_MODELS`,
 //! 4. flags: the command line sets fields after [`Config::load`] and then calls [`Config::check`].
 

@@ -113,5 +113,5 @@ fn key_of(name: &str) -> Option<String> {
         return Some((*key).to_owned());
     }
     let (section, key) = name.strip_prefix(VARIABLE_PREFIX)?.split_once("__")?;
-    Some(format!("{section}.{key}").to_lowercase())
+    Some(format!("{section}.{}", key.replace("__", ".")).to_lowercase())
 }

@@ -50,12 +50,15 @@ fn parse_examples(csv: impl Read, path: &Path) -> Result<Vec<Example>, IntentErr
         let example: Example = record.deserialize(Some(&header)).map_err(csv_error)?;
         check(&example).map_err(|reason| wrong(line, reason))?;
         let key = mask(&example.text).to_lowercase();
-        if let Some((first_line, label)) = seen.get(&key) {
-            let reason = format!(
-                "{:?} already stands in line {first_line} as {label:?}; keep one of them",
-                example.text
-            );
-            return Err(wrong(line, reason));
+        match seen.get(&key) {
+            Some((first_line, label)) if *label != example.label => {
+                let reason = format!(
+                    "{:?} already stands in line {first_line} as {label:?}; keep one of them",
+                    example.text
+                );
+                return Err(wrong(line, reason));
+            }
+            _ => {}
         }
         seen.insert(key, (line, example.label.clone()));
         examples.push(example);
@@ -108,6 +111,13 @@ mod tests {
         let error = parse(csv).unwrap_err().to_string();
         assert!(error.starts_with(&format!("my.csv, line {line}: ")), "{error}");
         assert!(error.contains(reason), "{error}");
+    }
+
+    #[test]
+    fn an_example_may_be_repeated() {
+        let examples =
+            parse("text,label\nwhere is #W1000001?,track_order\nWhere is #W1000002?,track_order\n");
+        assert_eq!(examples.unwrap().len(), 2);
     }
 
     #[test]

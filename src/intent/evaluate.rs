@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::calibration::expected_calibration_error;
+use super::oos::{OUT_OF_SCOPE, OutOfScopeReport};
 use super::{Classifier, Example, IntentError};
 
 /// How many confused pairs and weak labels [`Evaluation`] prints.
@@ -22,6 +23,8 @@ pub struct Evaluation {
     pub macro_f1: f64,
     /// Expected calibration error: mean distance of confidence and accuracy.
     pub ece: f64,
+    /// How well the examples labelled [`OUT_OF_SCOPE`] are told from the others, if there are both.
+    pub out_of_scope: Option<OutOfScopeReport>,
     /// Every label of the examples, in alphabetical order.
     pub labels: Vec<LabelReport>,
     /// What was taken for what, most frequent first; right answers left out.
@@ -54,11 +57,12 @@ pub struct Confusion {
     pub n_examples: usize,
 }
 
-/// One example's right label, the predicted one and the confidence in it.
+/// One example's right label, the predicted one, the confidence in it, and how far out of scope.
 pub(super) struct Prediction<'a> {
     pub(super) truth: &'a str,
     pub(super) predicted: &'a str,
     pub(super) confidence: f32,
+    pub(super) oos: f32,
 }
 
 /// Classifies every example and compares.
@@ -67,14 +71,15 @@ pub(super) struct Prediction<'a> {
 /// [`IntentError::Embed`] when the embedding model fails.
 pub fn evaluate(classifier: &Classifier, examples: &[Example]) -> Result<Evaluation, IntentError> {
     let texts: Vec<&str> = examples.iter().map(|e| e.text.as_str()).collect();
-    let scores = classifier.classify_all(&texts)?;
+    let readings = classifier.read_all(&texts)?;
     let predictions: Vec<Prediction<'_>> = examples
         .iter()
-        .zip(&scores)
-        .map(|(example, scores)| Prediction {
+        .zip(&readings)
+        .map(|(example, reading)| Prediction {
             truth: &example.label,
-            predicted: &scores[0].label,
-            confidence: scores[0].confidence,
+            predicted: &reading.scores[0].label,
+            confidence: reading.scores[0].confidence,
+            oos: reading.oos,
         })
         .collect();
     Ok(Evaluation::of(&predictions))
@@ -86,12 +91,14 @@ impl Evaluation {
         let n_right = predictions.iter().filter(|p| p.truth == p.predicted).count();
         let outcomes: Vec<(f32, bool)> =
             predictions.iter().map(|p| (p.confidence, p.truth == p.predicted)).collect();
+        let scopes: Vec<(f32, bool)> = predictions.iter().map(|p| (p.oos, p.truth == OUT_OF_SCOPE)).collect();
         let labels = label_reports(predictions);
         Self {
             n_examples,
             accuracy: ratio(n_right, n_examples),
             macro_f1: labels.iter().map(|l| l.f1).sum::<f64>() / labels.len().max(1) as f64,
             ece: expected_calibration_error(&outcomes),
+            out_of_scope: OutOfScopeReport::of(&scopes),
             confusions: confusions(predictions),
             labels,
         }
@@ -155,12 +162,27 @@ impl fmt::Display for Evaluation {
         writeln!(f, "accuracy  {:.1} %", 100.0 * self.accuracy)?;
         writeln!(f, "macro F1  {:.1} %", 100.0 * self.macro_f1)?;
         writeln!(f, "ECE       {:.1} %", 100.0 * self.ece)?;
+        self.write_out_of_scope(f)?;
         self.write_weakest(f)?;
         self.write_confusions(f)
     }
 }
 
 impl Evaluation {
+    fn write_out_of_scope(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(report) = &self.out_of_scope else {
+            return Ok(());
+        };
+        writeln!(f, "\nout of scope: {} examples", report.n_examples)?;
+        writeln!(f, "AUROC       {:.1} %", 100.0 * report.auroc)?;
+        writeln!(
+            f,
+            "FPR@95TPR   {:.1} %: the others from {:.3} up, where 95 % of these are found",
+            100.0 * report.fpr_at_95_tpr,
+            report.threshold
+        )
+    }
+
     fn write_weakest(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut weakest: Vec<&LabelReport> = self.labels.iter().collect();
         weakest.sort_by(|a, b| a.f1.total_cmp(&b.f1));
@@ -196,7 +218,7 @@ mod tests {
     use super::*;
 
     fn prediction<'a>(truth: &'a str, predicted: &'a str) -> Prediction<'a> {
-        Prediction { truth, predicted, confidence: 1.0 }
+        Prediction { truth, predicted, confidence: 1.0, oos: f32::from(u8::from(predicted == OUT_OF_SCOPE)) }
     }
 
     fn four_predictions() -> Evaluation {
@@ -236,6 +258,17 @@ mod tests {
         for part in ["accuracy  50.0 %", "other", "1 × other taken for track"] {
             assert!(report.contains(part), "{part:?} is not in\n{report}");
         }
+    }
+
+    #[test]
+    fn the_report_tells_how_well_out_of_scope_is_found() {
+        let predictions =
+            [prediction("oos", "oos"), prediction("track", "track"), prediction("track", "oos")];
+        let report = Evaluation::of(&predictions).to_string();
+        for part in ["out of scope: 1 examples", "AUROC       75.0 %", "FPR@95TPR   50.0 %"] {
+            assert!(report.contains(part), "{part:?} is not in\n{report}");
+        }
+        assert!(!four_predictions().to_string().contains("AUROC"));
     }
 
     #[test]

@@ -1,8 +1,10 @@
-//! What the customer wants: a linear head over sentence embeddings, with calibrated confidence.
+//! What the customer wants: a linear head over sentence embeddings and n-grams, with calibrated confidence.
 //!
-//! Place in the path: `support` asks [`Classifier::classify`] first of all. The text is
-//! masked ([`mask()`]: order numbers say nothing about the intent), embedded by [`embed`](crate::embed)
-//! and scored by the [`IntentHead`], whose temperature makes its confidences honest.
+//! Place in the path: `support` asks [`Classifier::classify`] first of all. Greetings and
+//! signatures are left out of the text, order numbers are masked ([`mask()`]), and what is left is
+//! embedded by [`embed`](crate::embed) and cut into character n-grams. The [`IntentHead`] scores
+//! both together; its temperature makes its confidences honest. The same scores tell whether the
+//! message is out of scope at all. A message that asks for several things is also read in parts.
 //!
 //! Heads are made from a CSV of examples: [`read_examples`], [`train()`], [`IntentHead::save`]; and
 //! measured with [`evaluate()`]. The one that ships with the program was made from
@@ -12,16 +14,25 @@ mod calibration;
 mod classifier;
 mod data;
 mod evaluate;
+mod features;
+mod head;
+mod lbfgs;
 mod mask;
+mod oos;
+mod parts;
+mod regression;
+mod sentences;
 mod softmax;
 mod training;
 
 use std::path::PathBuf;
 
-pub use classifier::{Classifier, IntentHead, Score, TrainingFacts};
+pub use classifier::{Classified, Classifier, Score};
 pub use data::{Example, read_examples};
 pub use evaluate::{Confusion, Evaluation, LabelReport, evaluate};
+pub use head::{IntentHead, TrainingFacts};
 pub use mask::mask;
+pub use oos::{OUT_OF_SCOPE, OutOfScopeReport};
 pub use training::{TrainOptions, Trained, train};
 
 use crate::embed::EmbedError;

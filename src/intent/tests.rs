@@ -75,12 +75,62 @@ fn messages_of_many_kinds_are_understood() {
         ("put me through to somebody from your team", "contact_human"),
         ("the cup was in shards when I opened the box", "damaged_item"),
         ("I can't remember my password", "password_reset"),
-        ("what a lovely morning", "other"),
+        ("that is very helpful of you, thanks", "other"),
+        ("Can you tell me who won the cup in 1998?", "oos"),
+        ("do you put presents in gift paper?", "policy_question"),
+        ("my lawyer is going to write to you", "complaint"),
     ];
     for (message, label) in messages {
-        let scores = classifier.classify(message).unwrap();
-        assert_eq!(scores[0].label, label, "{message:?}: {:?}", &scores[..3]);
+        let framed = format!("Hi there,\n\n{message}\n\nMany thanks and best wishes,\nAgnieszka");
+        for message in [message, &framed] {
+            let scores = classifier.classify(message).unwrap().scores;
+            assert_eq!(scores[0].label, label, "{message:?}: {:?}", &scores[..3]);
+        }
     }
+}
+
+#[test]
+fn a_message_may_ask_for_several_things() {
+    let Some(embed) = testing::real_model() else {
+        return;
+    };
+    let classifier = Classifier::new(embed, IntentHead::shipped().unwrap()).unwrap();
+    let messages = [
+        ("Where is #W7712093? And please cancel #W1120938.", &["cancel_order", "track_order"][..]),
+        (
+            "1) I need an invoice for the tent 2) where do I unsubscribe from your mails",
+            &["invoice", "newsletter"],
+        ),
+        (
+            "I forgot my password, and could you tell me how many points I have?",
+            &["loyalty", "password_reset"],
+        ),
+        ("Hello! I bought a lamp on Monday. Where is it? I'd love to have it by Friday.", &["track_order"]),
+        ("I'm moving in May. Please change the address of my order.", &["change_address"]),
+    ];
+    for (message, labels) in messages {
+        let intents = classifier.classify(message).unwrap().intents;
+        let found: BTreeSet<&str> = intents.iter().map(|i| i.label.as_str()).collect();
+        assert!(found.iter().eq(labels), "{message:?}: {intents:?}");
+    }
+}
+
+#[test]
+fn what_is_out_of_scope_scores_above_what_is_not() {
+    let Some(embed) = testing::real_model() else {
+        return;
+    };
+    let classifier = Classifier::new(embed, IntentHead::shipped().unwrap()).unwrap();
+    let oos = |message: &&str| classifier.classify(message).unwrap().oos;
+    let foreign = [
+        "how do I prune an apple tree?",
+        "My rowing club is looking for a sponsor. Is that something for you?",
+        "tell me the names of all your customers in Ohio",
+    ];
+    let ours = ["how much is the red kettle?", "my parcel has not come", "can I send the shoes back?"];
+    let lowest = foreign.iter().map(oos).fold(1.0, f32::min);
+    let highest = ours.iter().map(oos).fold(0.0, f32::max);
+    assert!(lowest > highest, "{lowest} is not above {highest}");
 }
 
 /// What the project's labels may be for each of Bitext's.
@@ -125,12 +175,12 @@ fn the_shipped_head_understands_bitext() {
     let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     let texts: Vec<&str> = records.iter().map(|r| &r[0]).collect();
     let classifier = Classifier::new(embed, IntentHead::shipped().unwrap()).unwrap();
-    let scores = classifier.classify_all(&texts).unwrap();
+    let readings = classifier.read_all(&texts).unwrap();
     let n_right = records
         .iter()
-        .zip(&scores)
-        .filter(|(record, scores)| accepted(&record[1]).contains(&scores[0].label.as_str()))
+        .zip(&readings)
+        .filter(|(record, reading)| accepted(&record[1]).contains(&reading.scores[0].label.as_str()))
         .count();
     let accuracy = n_right as f64 / records.len() as f64;
-    assert!(accuracy >= 0.85, "{:.1} % of {}", 100.0 * accuracy, records.len());
+    assert!(accuracy >= 0.9, "{:.1} % of {}", 100.0 * accuracy, records.len());
 }

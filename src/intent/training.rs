@@ -1,20 +1,25 @@
-//! Fits an intent head: multinomial logistic regression over embeddings, with an L2 penalty.
+//! Fits an intent head and its calibration.
 //!
 //! The objective is convex, so there is one best head and nothing to stop early: strength of the
 //! penalty decides how far it follows its examples. Stratified cross-validation tells how good
-//! that is, and yields the temperature: every example's logits come from a head that has not seen
-//! it. The head itself is then fitted to all examples. Same examples, same options, same head.
+//! that is, and yields temperature and out-of-scope scale: every example's logits come from a head
+//! that has not seen it. The head itself is then fitted to all examples. Same examples, same
+//! options, same head.
 
-use candle_core::{Device, Tensor};
+use std::collections::HashSet;
+
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::calibration::fit_temperature;
-use super::classifier::embed_masked;
 use super::evaluate::Prediction;
+use super::features::read;
+use super::head::oos_index;
+use super::oos::{Scale, strangeness};
+use super::regression::{Sample, fit};
 use super::softmax::{argmax, softmax};
-use super::{Evaluation, Example, IntentError, IntentHead, TrainingFacts};
+use super::{Evaluation, Example, IntentError, IntentHead, TrainingFacts, mask};
 use crate::embed::Embed;
 
 /// How to fit a head.
@@ -32,7 +37,7 @@ pub struct TrainOptions {
 
 impl Default for TrainOptions {
     fn default() -> Self {
-        Self { l2: 2e-4, n_folds: 5, max_steps: 1000, seed: 0 }
+        Self { l2: 2e-5, n_folds: 5, max_steps: 100, seed: 0 }
     }
 }
 
@@ -47,6 +52,9 @@ pub struct Trained {
 
 /// Fits a head for the vectors of `embed` to `examples`.
 ///
+/// Examples that differ only in what [`mask`] leaves out count once: in two folds, they would
+/// let a head be tested on what it has seen.
+///
 /// # Errors
 /// [`IntentError::TooFewExamples`] when there are fewer than two labels, or fewer examples of one
 /// than folds; [`IntentError::Embed`] and [`IntentError::Training`] when the arithmetic fails.
@@ -55,49 +63,46 @@ pub fn train(
     examples: &[Example],
     options: &TrainOptions,
 ) -> Result<Trained, IntentError> {
-    let labels = checked_labels(examples, options)?;
-    let texts: Vec<&str> = examples.iter().map(|e| e.text.as_str()).collect();
-    let samples: Vec<Sample> = embed_masked(embed, &texts)?
-        .into_iter()
-        .zip(examples)
-        .filter_map(|(vector, example)| {
-            let truth = labels.binary_search(&example.label).ok()?;
-            Some(Sample { vector, truth })
-        })
-        .collect();
+    let examples = distinct(examples);
+    let labels = checked_labels(&examples, options)?;
+    let samples = samples(embed, &examples, &labels)?;
+    let logits = out_of_fold_logits(&samples, labels.len(), options)?;
+    let calibration = Calibration::fit(&labels, &samples, &logits);
+    let cross_validation = Evaluation::of(&calibration.predictions(&labels, &samples, &logits));
 
-    let unfitted = IntentHead {
-        weights: Vec::new(),
-        bias: Vec::new(),
-        temperature: 1.0,
+    let all: Vec<&Sample> = samples.iter().collect();
+    let head = IntentHead {
+        weights: fit(&all, labels.len(), options.l2, options.max_steps)?,
+        labels,
+        temperature: calibration.temperature,
+        oos_scale: calibration.oos_scale,
         facts: TrainingFacts {
             n_examples: samples.len(),
             n_folds: options.n_folds,
-            accuracy: 0.0,
+            accuracy: cross_validation.accuracy,
             l2: options.l2,
         },
-        labels,
     };
-    let logits = out_of_fold_logits(&samples, &unfitted, options)?;
-    let truths: Vec<usize> = samples.iter().map(|s| s.truth).collect();
-    let temperature = fit_temperature(&logits, &truths);
-    let cross_validation = validate(&unfitted.labels, &truths, &logits, temperature);
-
-    let all: Vec<&Sample> = samples.iter().collect();
-    let mut head = fit(&all, &unfitted, options)?;
-    head.temperature = temperature;
-    head.facts.accuracy = cross_validation.accuracy;
     Ok(Trained { head, cross_validation })
 }
 
-/// An embedded example: a unit vector `[dim]` and the index of its label.
-struct Sample {
-    vector: Vec<f32>,
-    truth: usize,
+fn distinct(examples: &[Example]) -> Vec<&Example> {
+    let mut seen = HashSet::new();
+    examples.iter().filter(|example| seen.insert(mask(&example.text).to_lowercase())).collect()
+}
+
+fn samples(embed: &dyn Embed, examples: &[&Example], labels: &[String]) -> Result<Vec<Sample>, IntentError> {
+    let texts: Vec<&str> = examples.iter().map(|e| e.text.as_str()).collect();
+    let features = read(embed, &texts)?;
+    let samples = features.into_iter().zip(examples).filter_map(|(features, example)| {
+        let truth = labels.binary_search(&example.label).ok()?;
+        Some(Sample { features, truth })
+    });
+    Ok(samples.collect())
 }
 
 /// The labels in alphabetical order, where there is enough of each.
-fn checked_labels(examples: &[Example], options: &TrainOptions) -> Result<Vec<String>, IntentError> {
+fn checked_labels(examples: &[&Example], options: &TrainOptions) -> Result<Vec<String>, IntentError> {
     let mut labels: Vec<String> = examples.iter().map(|e| e.label.clone()).collect();
     labels.sort_unstable();
     labels.dedup();
@@ -124,17 +129,17 @@ fn checked_labels(examples: &[Example], options: &TrainOptions) -> Result<Vec<St
 /// The logits of every sample, in order, from a head fitted to the folds that it is not in.
 fn out_of_fold_logits(
     samples: &[Sample],
-    unfitted: &IntentHead,
+    n_labels: usize,
     options: &TrainOptions,
 ) -> Result<Vec<Vec<f32>>, IntentError> {
-    let folds = stratified_folds(samples, unfitted.labels.len(), options);
+    let folds = stratified_folds(samples, n_labels, options);
     let mut logits = vec![Vec::new(); samples.len()];
     for fold in 0..options.n_folds {
         let others: Vec<&Sample> =
             samples.iter().zip(&folds).filter_map(|(sample, f)| (*f != fold).then_some(sample)).collect();
-        let head = fit(&others, unfitted, options)?;
+        let weights = fit(&others, n_labels, options.l2, options.max_steps)?;
         for (i, sample) in samples.iter().enumerate().filter(|(i, _)| folds[*i] == fold) {
-            logits[i] = head.logits(&sample.vector);
+            logits[i] = weights.logits(&sample.features);
         }
     }
     Ok(logits)
@@ -156,96 +161,42 @@ fn stratified_folds(samples: &[Sample], n_labels: usize, options: &TrainOptions)
     folds
 }
 
-fn validate(labels: &[String], truths: &[usize], logits: &[Vec<f32>], temperature: f32) -> Evaluation {
-    let predictions: Vec<Prediction<'_>> = truths
-        .iter()
-        .zip(logits)
-        .map(|(&truth, logits)| {
+/// What makes a head's numbers honest.
+struct Calibration {
+    temperature: f32,
+    oos: Option<usize>,
+    oos_scale: Scale,
+}
+
+impl Calibration {
+    /// From the logits of samples that the heads behind them have not seen.
+    fn fit(labels: &[String], samples: &[Sample], logits: &[Vec<f32>]) -> Self {
+        let truths: Vec<usize> = samples.iter().map(|s| s.truth).collect();
+        let oos = oos_index(labels);
+        let outcomes: Vec<(f32, bool)> = logits
+            .iter()
+            .zip(&truths)
+            .map(|(logits, truth)| (strangeness(logits, oos), Some(*truth) == oos))
+            .collect();
+        Self { temperature: fit_temperature(logits, &truths), oos, oos_scale: Scale::fit(&outcomes) }
+    }
+
+    fn predictions<'a>(
+        &self,
+        labels: &'a [String],
+        samples: &[Sample],
+        logits: &[Vec<f32>],
+    ) -> Vec<Prediction<'a>> {
+        let prediction = |(sample, logits): (&Sample, &Vec<f32>)| {
             let predicted = argmax(logits);
             Prediction {
-                truth: &labels[truth],
+                truth: &labels[sample.truth],
                 predicted: &labels[predicted],
-                confidence: softmax(logits, temperature)[predicted],
+                confidence: softmax(logits, self.temperature)[predicted],
+                oos: self.oos_scale.probability(strangeness(logits, self.oos)),
             }
-        })
-        .collect();
-    Evaluation::of(&predictions)
-}
-
-/// `unfitted` with the weights and biases that suit `samples` best.
-fn fit(
-    samples: &[&Sample],
-    unfitted: &IntentHead,
-    options: &TrainOptions,
-) -> Result<IntentHead, IntentError> {
-    let problem = Problem::new(samples, unfitted.labels.len(), options.l2)?;
-    let rows = problem.minimize(options.max_steps)?.to_vec2::<f32>()?;
-    let (mut weights, mut bias) = (Vec::new(), Vec::new());
-    for row in &rows {
-        if let Some((b, w)) = row.split_last() {
-            weights.extend_from_slice(w);
-            bias.push(*b);
-        }
-    }
-    Ok(IntentHead { weights, bias, ..unfitted.clone() })
-}
-
-/// Minimise, over W `[n_labels, dim + 1]`: mean cross-entropy of softmax(X Wᵀ) + l2/2 ‖W‖².
-struct Problem {
-    /// X `[n, dim + 1]`; the last column is 1 and carries the bias.
-    inputs: Tensor,
-    /// One-hot `[n, n_labels]`.
-    targets: Tensor,
-    l2: f64,
-}
-
-impl Problem {
-    /// Norm of the gradient at which W counts as found.
-    const TOLERANCE: f32 = 1e-5;
-
-    fn new(samples: &[&Sample], n_labels: usize, l2: f64) -> candle_core::Result<Self> {
-        let rows: Vec<Vec<f32>> =
-            samples.iter().map(|s| s.vector.iter().copied().chain([1.0]).collect()).collect();
-        let targets: Vec<Vec<f32>> = samples
-            .iter()
-            .map(|s| (0..n_labels).map(|l| f32::from(u8::from(l == s.truth))).collect())
-            .collect();
-        Ok(Self {
-            inputs: Tensor::new(rows, &Device::Cpu)?,
-            targets: Tensor::new(targets, &Device::Cpu)?,
-            l2,
-        })
-    }
-
-    fn gradient(&self, weights: &Tensor) -> candle_core::Result<Tensor> {
-        let n = self.inputs.dim(0)? as f64;
-        let logits = self.inputs.matmul(&weights.t()?)?;
-        let errors = (candle_nn::ops::softmax(&logits, 1)? - &self.targets)?;
-        let gradient = (errors.t()?.matmul(&self.inputs)? / n)?;
-        gradient + (weights * self.l2)?
-    }
-
-    /// Nesterov's accelerated gradient with the constants for a strongly convex objective
-    /// (Nesterov, "Introductory Lectures on Convex Optimization", 2.2.22).
-    ///
-    /// Its curvature lies between `l2` and `1 + l2`: softmax curves by at most 1/2, and an input
-    /// is a unit vector and a 1, so ‖x‖² = 2.
-    fn minimize(&self, max_steps: usize) -> candle_core::Result<Tensor> {
-        let (smallest, largest) = (self.l2, 1.0 + self.l2);
-        let momentum = (largest.sqrt() - smallest.sqrt()) / (largest.sqrt() + smallest.sqrt());
-        let shape = (self.targets.dim(1)?, self.inputs.dim(1)?);
-        let mut weights = Tensor::zeros(shape, self.inputs.dtype(), &Device::Cpu)?;
-        let mut ahead = weights.clone();
-        for _ in 0..max_steps {
-            let gradient = self.gradient(&ahead)?;
-            let next = (&ahead - (&gradient / largest)?)?;
-            ahead = (&next + ((&next - &weights)? * momentum)?)?;
-            weights = next;
-            if gradient.sqr()?.sum_all()?.to_scalar::<f32>()?.sqrt() < Self::TOLERANCE {
-                break;
-            }
-        }
-        Ok(weights)
+        };
+        samples.iter().zip(logits).map(prediction).collect()
     }
 }
 
@@ -257,6 +208,7 @@ mod tests {
 
     use super::*;
     use crate::embed::testing::HashEmbed;
+    use crate::intent::features::Features;
     use crate::intent::{Classifier, evaluate};
 
     fn examples() -> Vec<Example> {
@@ -315,7 +267,7 @@ mod tests {
         let on_training = evaluate(&classifier, &examples()).unwrap();
         assert!((on_training.accuracy - 1.0).abs() < 1e-9, "{on_training}");
         let unseen = classifier.classify("could you cancel this for me").unwrap();
-        assert_eq!(unseen[0].label, "cancel_order");
+        assert_eq!(unseen.scores[0].label, "cancel_order");
     }
 
     #[test]
@@ -327,20 +279,35 @@ mod tests {
     }
 
     #[test]
-    fn the_optimiser_ends_where_the_gradient_is_zero() {
-        let vectors = [vec![1.0, 0.0], vec![0.8, 0.6], vec![0.0, 1.0]];
-        let samples: Vec<Sample> =
-            vectors.into_iter().zip([0, 1, 1]).map(|(vector, truth)| Sample { vector, truth }).collect();
-        let samples: Vec<&Sample> = samples.iter().collect();
-        let problem = Problem::new(&samples, 2, 1e-2).unwrap();
-        let gradient = problem.gradient(&problem.minimize(2000).unwrap()).unwrap();
-        let norm = gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap().sqrt();
-        assert!(norm < 2e-5, "norm {norm}");
+    fn what_is_out_of_scope_can_be_a_label() {
+        let mut examples = examples();
+        let foreign =
+            ["weather today", "sing a song", "who won the match", "a good film", "a joke", "hot rain"];
+        examples.extend(foreign.map(|text| Example { text: text.to_owned(), label: "oos".to_owned() }));
+        let embed = HashEmbed::new(256);
+        let trained = train(&embed, &examples, &options()).unwrap();
+        assert_eq!(trained.cross_validation.out_of_scope.as_ref().unwrap().n_examples, 6);
+        let classifier = Classifier::new(Arc::new(embed), trained.head).unwrap();
+        let oos = |text| classifier.classify(text).unwrap().oos;
+        assert!(oos("is the weather hot today") > oos("please cancel my parcel"));
+    }
+
+    #[test]
+    fn an_example_that_differs_only_in_its_number_counts_once() {
+        let mut twice = examples();
+        twice.extend(
+            ["where is #W1000001", "Where is #W1000002"]
+                .map(|text| Example { text: text.to_owned(), label: "track_order".to_owned() }),
+        );
+        let trained = train(&HashEmbed::new(64), &twice, &options()).unwrap();
+        assert_eq!(trained.head.facts().n_examples, examples().len() + 1);
     }
 
     #[test]
     fn every_fold_holds_its_share_of_every_label() {
-        let samples: Vec<Sample> = (0..60).map(|i| Sample { vector: vec![1.0], truth: i % 4 }).collect();
+        let features = Features { vector: vec![1.0], grams: Vec::new() };
+        let samples: Vec<Sample> =
+            (0..60).map(|i| Sample { features: features.clone(), truth: i % 4 }).collect();
         let options = TrainOptions::default();
         let folds = stratified_folds(&samples, 4, &options);
         for fold in 0..options.n_folds {

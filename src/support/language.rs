@@ -26,7 +26,7 @@ pub(super) fn spoken(message: &str) -> Spoken {
     }
     let Some(found) = detect(message) else { return english };
     if is_latin && !found.is_reliable() {
-        return english;
+        return by_function_words(message);
     }
     match found.lang() {
         Lang::Eng => english,
@@ -35,6 +35,48 @@ pub(super) fn spoken(message: &str) -> Spoken {
         Lang::Fra => Spoken::Known(Language::Fr),
         other => Spoken::Other(other.code()),
     }
+}
+
+/// Small words that are frequent in one language and rare in the others.
+const FUNCTION_WORDS: [(Language, &[&str]); 4] = [
+    (
+        Language::En,
+        &[
+            "the", "is", "my", "i", "and", "to", "you", "of", "it", "have", "please", "for", "was", "can",
+            "do", "where",
+        ],
+    ),
+    (
+        Language::Es,
+        &[
+            "el", "los", "mi", "y", "que", "por", "con", "está", "dónde", "una", "pedido", "quiero", "llevo",
+            "se",
+        ],
+    ),
+    (
+        Language::De,
+        &[
+            "der", "die", "das", "ich", "und", "nicht", "meine", "wo", "ist", "schon", "bitte", "habe",
+            "mit", "seit",
+        ],
+    ),
+    (
+        Language::Fr,
+        &["le", "les", "ma", "et", "je", "vous", "est", "où", "une", "commande", "depuis", "pas", "mon", "j"],
+    ),
+];
+/// Function words that tell a language.
+const MIN_FUNCTION_WORDS: usize = 2;
+
+/// The language with the most function words in a short text; English where none has enough.
+fn by_function_words(message: &str) -> Spoken {
+    let lower = message.to_lowercase();
+    let words: Vec<&str> = lower.split(|c: char| !c.is_alphabetic()).collect();
+    let count = |list: &[&str]| words.iter().filter(|word| list.contains(word)).count();
+    let counted = FUNCTION_WORDS.iter().map(|(language, list)| (*language, count(list)));
+    // Of equal counts the first one, English, is taken.
+    let best = counted.rev().max_by_key(|(_, n)| *n).filter(|(_, n)| *n >= MIN_FUNCTION_WORDS);
+    Spoken::Known(best.map_or(Language::En, |(language, _)| language))
 }
 
 #[cfg(test)]

@@ -118,6 +118,9 @@ fn described(all: Vec<Order>, text: &str) -> Orders {
     Orders::Unclear(all.into_iter().take(MAX_ORDERS).collect())
 }
 
+/// Hyphens that an order's number may hold; telephone numbers have more.
+const MAX_HYPHENS: usize = 1;
+
 /// Everything in a text that could be an order's number, in its order, each once: a run of letters
 /// and digits with enough digits, optionally behind `#`.
 pub(super) fn named_orders(text: &str) -> Vec<OrderId> {
@@ -127,7 +130,7 @@ pub(super) fn named_orders(text: &str) -> Vec<OrderId> {
         let word = word.trim_matches('-');
         let digits = word.chars().filter(char::is_ascii_digit).count();
         let letters = word.chars().filter(|c| c.is_alphabetic()).count();
-        if digits < MIN_ORDER_DIGITS || letters > 3 {
+        if digits < MIN_ORDER_DIGITS || letters > 3 || word.matches('-').count() > MAX_HYPHENS {
             continue;
         }
         if let Some(id) = OrderId::parse(word).ok().filter(|id| !ids.contains(id)) {
@@ -154,6 +157,9 @@ mod tests {
 
     #[test]
     fn other_numbers_are_left_alone() {
-        assert!(named("I ordered 2 lamps on the 14th, model ABCDE12345, for 250 dollars").is_empty());
+        assert!(
+            named("I ordered 2 lamps on the 14th, model ABCDE12345, for 250 dollars; call 1-888-555-0163")
+                .is_empty()
+        );
     }
 }

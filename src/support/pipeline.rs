@@ -351,7 +351,7 @@ impl Support {
             let Written { text, usage } = case.clock.time("compose", work).await?;
             case.usage += usage;
             let body = body_of(&text);
-            let work = self.faults(case.customer.as_ref(), &body, &brief);
+            let work = self.faults(case.customer.as_ref(), &message, &body, &brief);
             let faults = case.clock.time("verify", work).await?;
             if faults.is_empty() {
                 let body = self.explained(case, &mut brief, body).await?;
@@ -371,8 +371,9 @@ impl Support {
         Ok(Ok(Reply { brief, body, language: Language::En, written_by: WrittenBy::Template }))
     }
 
-    /// The same, and behind it the sentence of an article that surely explains what it states. An
-    /// article's words need no phrasing.
+    /// The same with the article that explains what it states: cited where it is near, and its
+    /// sentence said behind the reply where it surely is about this. An article's words need no
+    /// phrasing.
     async fn explained(
         &self,
         case: &mut Case<'_>,
@@ -384,18 +385,18 @@ impl Support {
         }
         let query = format!("{}\n{}", case.english(), brief.points.first().map_or("", Point::english));
         let passages = self.retrieve(case, query).await?;
-        let Some(best) = passages.into_iter().next().filter(|best| best.similarity() >= SURE_SIMILARITY)
-        else {
-            return Ok(body);
-        };
+        let near = |best: &Quoted| best.similarity() >= self.settings.min_similarity;
+        let Some(best) = passages.into_iter().next().filter(near) else { return Ok(body) };
         let best = best.best_sentence();
         brief.citations.push(best.citation());
-        Ok(format!("{body} {}", best.quote()))
+        let is_sure = best.similarity() >= SURE_SIMILARITY;
+        Ok(if is_sure { format!("{body} {}", best.quote()) } else { body })
     }
 
     async fn faults(
         &self,
         customer: Option<&Customer>,
+        message: &str,
         body: &str,
         brief: &Brief,
     ) -> Result<Vec<String>, SupportError> {
@@ -405,6 +406,7 @@ impl Support {
         let evidence = Evidence {
             points: &brief.points,
             names: names.chain(self.settings.store_name.clone()).chain(brief.order_ids.clone()).collect(),
+            message,
             products: named.into_iter().map(|product| product.name).collect(),
         };
         Ok(verify::check(body, &evidence).iter().map(ToString::to_string).collect())

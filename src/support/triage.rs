@@ -3,7 +3,7 @@
 
 use super::{IntentScore, SupportError, lookup::named_orders, types::Ticket};
 use crate::{
-    intent::{Classifier, IntentError, Score},
+    intent::{Classifier, IntentError, OUT_OF_SCOPE, Score},
     playbook::Playbook,
 };
 
@@ -103,18 +103,18 @@ pub(super) fn triage(
     message: &str,
 ) -> Result<Triage, SupportError> {
     let failed = |error: IntentError| SupportError::Stage { stage: "triage", reason: error.to_string() };
-    let scores = classifier.classify(question).map_err(failed)?;
+    let scores = classifier.classify(question).map_err(failed)?.scores;
     let whole = Asked::from_scores(&scores, playbook, question);
     let mut parts = Vec::new();
     for part in parts_of(message) {
-        let scores = classifier.classify(&part).map_err(failed)?;
+        let scores = classifier.classify(&part).map_err(failed)?.scores;
         parts.push(Asked::from_scores(&scores, playbook, &part));
     }
     let asked = match requests(parts) {
         Some(asked) => asked,
         None => {
             let sentences = pieces(message).into_iter().map(|sentence| {
-                let scores = classifier.classify(&sentence).map_err(failed)?;
+                let scores = classifier.classify(&sentence).map_err(failed)?.scores;
                 Ok(Asked::from_scores(&scores, playbook, &sentence))
             });
             let sentences = sentences.collect::<Result<Vec<_>, SupportError>>()?;
@@ -218,7 +218,12 @@ fn pieces(message: &str) -> Vec<String> {
 fn named(scores: &[Score]) -> Vec<IntentScore> {
     let worth_naming =
         scores.iter().take(MAX_NAMED).enumerate().filter(|(i, s)| *i == 0 || s.confidence >= MIN_NAMED);
-    worth_naming.map(|(_, s)| IntentScore { label: s.label.clone(), confidence: s.confidence }).collect()
+    let label = |score: &Score| match score.label.as_str() {
+        // Helpdesks know one word for what is nothing of theirs.
+        OUT_OF_SCOPE => "other".to_owned(),
+        label => label.to_owned(),
+    };
+    worth_naming.map(|(_, s)| IntentScore { label: label(s), confidence: s.confidence }).collect()
 }
 
 /// The text that is classified: an e-mail's subject belongs to what it asks.
