@@ -12,6 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("hub", &[]),
     ("store", &[]),
+    ("actions", &["store"]),
     ("ops", &["config"]),
     ("telemetry", &["config"]),
     ("model", &["ops"]),
@@ -25,10 +26,20 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bench", &["engine", "model"]),
 ];
 
-const BELOW_SUPPORT: &[&str] = &["engine", "intent", "retrieval", "store", "model", "embed"];
+const BELOW_SUPPORT: &[&str] = &["actions", "engine", "intent", "retrieval", "store", "model", "embed"];
 
-const ABOVE_SUPPORT: &[&str] =
-    &["support", "engine", "intent", "retrieval", "store", "model", "embed", "config", "telemetry"];
+const ABOVE_SUPPORT: &[&str] = &[
+    "support",
+    "actions",
+    "engine",
+    "intent",
+    "retrieval",
+    "store",
+    "model",
+    "embed",
+    "config",
+    "telemetry",
+];
 
 /// These wire the rooms together and may import all of them.
 const WIRING: &[&str] = &["cli", "lib", "main"];
