@@ -21,7 +21,8 @@ use directories::BaseDirs;
 use garde::Validate;
 
 pub use sections::{
-    ApiKey, Config, Device, KvType, Log, LogFormat, Model, Models, Server, Store, Support, UnknownDevice,
+    Actions, ApiKey, Config, Device, KvType, Log, LogFormat, Model, Models, Secret, Server, Store, Support,
+    UnknownDevice,
 };
 use sources::ConfigFile;
 
