@@ -5,10 +5,13 @@ use rstest::rstest;
 use super::*;
 use crate::store::{Amount, PaymentKind};
 
-/// Kind, amount and method of all payments but the first, which every order begins with.
-async fn later_payments(shop: &Shop, order: &str) -> Vec<(PaymentKind, i64, String)> {
+/// Kind, amount and method of a payment.
+type Moved = (PaymentKind, Amount, String);
+
+/// All payments but the first, which every order begins with.
+async fn later_payments(shop: &Shop, order: &str) -> Vec<Moved> {
     let payments = shop.order(order).await.payments.into_iter().skip(1);
-    payments.map(|p| (p.kind, p.amount.cents(), p.payment_method_id.to_string())).collect()
+    payments.map(|p| (p.kind, p.amount, p.payment_method_id.to_string())).collect()
 }
 
 async fn balance(shop: &Shop, method: &str) -> Amount {
@@ -17,12 +20,16 @@ async fn balance(shop: &Shop, method: &str) -> Amount {
     method.unwrap().balance.unwrap()
 }
 
-fn refund(cents: i64, method: &str) -> (PaymentKind, i64, String) {
-    (PaymentKind::Refund, cents, method.to_owned())
+fn dollars(dollars: i64) -> Amount {
+    Amount::from_cents(dollars * 100)
 }
 
-fn payment(cents: i64, method: &str) -> (PaymentKind, i64, String) {
-    (PaymentKind::Payment, cents, method.to_owned())
+fn refund(amount: i64, method: &str) -> Moved {
+    (PaymentKind::Refund, dollars(amount), method.to_owned())
+}
+
+fn payment(amount: i64, method: &str) -> Moved {
+    (PaymentKind::Payment, dollars(amount), method.to_owned())
 }
 
 fn replace(order: &str, old: &[&str], new: &[&str], method: &str) -> Value {
@@ -30,14 +37,14 @@ fn replace(order: &str, old: &[&str], new: &[&str], method: &str) -> Value {
 }
 
 #[rstest]
-#[case("#P1", "card_1", 100_00)]
-#[case::a_gift_card_has_it_at_once("#P2", "gift_1", 250_00)]
-#[case::a_method_that_was_removed("#P3", "removed_card", 100_00)]
+#[case("#P1", "card_1", 100)]
+#[case::a_gift_card_has_it_at_once("#P2", "gift_1", 250)]
+#[case::a_method_that_was_removed("#P3", "removed_card", 100)]
 #[tokio::test]
 async fn a_cancelled_order_is_refunded_to_where_the_money_came_from(
     #[case] order: &str,
     #[case] method: &str,
-    #[case] cents_on_gift_card: i64,
+    #[case] on_gift_card: i64,
 ) {
     let shop = Shop::open().await;
     let done = shop.act("cancel_order", json!({"order_id": order, "reason": "by mistake"})).await.unwrap();
@@ -48,8 +55,8 @@ async fn a_cancelled_order_is_refunded_to_where_the_money_came_from(
     );
     assert_eq!(shop.order(order).await.status.as_str(), "cancelled");
     assert!(shop.order(order).await.cancelled_at.is_some());
-    assert_eq!(later_payments(&shop, order).await, [refund(150_00, method)]);
-    assert_eq!(balance(&shop, "gift_1").await.cents(), cents_on_gift_card);
+    assert_eq!(later_payments(&shop, order).await, [refund(150, method)]);
+    assert_eq!(balance(&shop, "gift_1").await, dollars(on_gift_card));
 }
 
 #[tokio::test]
@@ -57,7 +64,7 @@ async fn a_cancelled_order_gives_back_what_is_left_after_earlier_refunds() {
     let shop = Shop::open().await;
     shop.act("modify_payment", json!({"order_id": "#P1", "payment_method_id": "card_2"})).await.unwrap();
     shop.act("cancel_order", json!({"order_id": "#P1"})).await.unwrap();
-    let expected = [refund(150_00, "card_1"), payment(150_00, "card_2"), refund(150_00, "card_2")];
+    let expected = [refund(150, "card_1"), payment(150, "card_2"), refund(150, "card_2")];
     assert_eq!(later_payments(&shop, "#P1").await, expected);
 }
 
@@ -69,7 +76,7 @@ async fn a_refund_to_another_method_counts_as_one() {
     orders[0]["payments"].as_array_mut().unwrap().push(back);
     shop.import("orders.jsonl", &orders).await;
     shop.act("cancel_order", json!({"order_id": "#P1"})).await.unwrap();
-    assert_eq!(later_payments(&shop, "#P1").await, [refund(40_00, "gift_1"), refund(110_00, "card_1")]);
+    assert_eq!(later_payments(&shop, "#P1").await, [refund(40, "gift_1"), refund(110, "card_1")]);
 }
 
 #[rstest]
@@ -102,30 +109,30 @@ async fn another_method_pays_and_the_first_is_refunded() {
     let shop = Shop::open().await;
     let arguments = json!({"order_id": "#P2", "payment_method_id": "card_2"});
     let done = shop.act("modify_payment", arguments).await.unwrap();
-    assert_eq!(later_payments(&shop, "#P2").await, [refund(150_00, "gift_1"), payment(150_00, "card_2")]);
-    assert_eq!(balance(&shop, "gift_1").await.cents(), 250_00);
+    assert_eq!(later_payments(&shop, "#P2").await, [refund(150, "gift_1"), payment(150, "card_2")]);
+    assert_eq!(balance(&shop, "gift_1").await, dollars(250));
     assert_eq!(shop.order("#P2").await.status.as_str(), "pending");
     assert_eq!(done.result["payment"]["payment_method_id"], "card_2");
 
     // The card has enough now, and pays with its balance.
     shop.act("modify_payment", json!({"order_id": "#P1", "payment_method_id": "gift_1"})).await.unwrap();
-    assert_eq!(later_payments(&shop, "#P1").await, [refund(150_00, "card_1"), payment(150_00, "gift_1")]);
-    assert_eq!(balance(&shop, "gift_1").await.cents(), 100_00);
+    assert_eq!(later_payments(&shop, "#P1").await, [refund(150, "card_1"), payment(150, "gift_1")]);
+    assert_eq!(balance(&shop, "gift_1").await, dollars(100));
 }
 
 #[rstest]
-#[case::dearer_for_two(&["lamp-black"], &["lamp-white"], 25.0, &[payment(25_00, "gift_1")], 75_00)]
-#[case::cheaper_for_two(&["lamp-black"], &["lamp-red"], -10.0, &[refund(10_00, "gift_1")], 110_00)]
-#[case::as_dear(&["chair-oak"], &["chair-ash"], 0.0, &[], 100_00)]
+#[case::dearer_for_two(&["lamp-black"], &["lamp-white"], 25.0, &[payment(25, "gift_1")], 75)]
+#[case::cheaper_for_two(&["lamp-black"], &["lamp-red"], -10.0, &[refund(10, "gift_1")], 110)]
+#[case::as_dear(&["chair-oak"], &["chair-ash"], 0.0, &[], 100)]
 #[case::several(&["chair-oak", "lamp-black"], &["chair-ash", "lamp-white"], 25.0,
-                &[payment(25_00, "gift_1")], 75_00)]
+                &[payment(25, "gift_1")], 75)]
 #[tokio::test]
 async fn items_are_replaced_and_the_difference_is_settled(
     #[case] old: &[&str],
     #[case] new: &[&str],
     #[case] difference: f64,
-    #[case] payments: &[(PaymentKind, i64, String)],
-    #[case] cents_on_gift_card: i64,
+    #[case] payments: &[Moved],
+    #[case] on_gift_card: i64,
 ) {
     let shop = Shop::open().await;
     let before = shop.order("#P1").await;
@@ -134,7 +141,7 @@ async fn items_are_replaced_and_the_difference_is_settled(
     let after = shop.order("#P1").await;
     assert_eq!(after.status.as_str(), "pending (items modified)");
     assert_eq!(later_payments(&shop, "#P1").await, payments);
-    assert_eq!(balance(&shop, "gift_1").await.cents(), cents_on_gift_card);
+    assert_eq!(balance(&shop, "gift_1").await, dollars(on_gift_card));
     for (was, is) in before.items.iter().zip(&after.items) {
         let replaced = old.iter().position(|id| was.item_id.as_str() == *id);
         let expected = replaced.map_or(was.item_id.as_str(), |at| new[at]);
