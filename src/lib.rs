@@ -23,6 +23,7 @@ pub mod hub;
 pub mod intent;
 pub mod model;
 pub mod ops;
+pub mod playbook;
 pub mod retrieval;
 pub mod store;
 pub mod support;

@@ -57,7 +57,10 @@ pub(super) enum Command {
     /// Train and measure the recognition of intents
     #[command(subcommand)]
     Intents(IntentsCommand),
-    /// Measure how fast a model runs here
+    /// Check, try out and install the store's rules
+    #[command(subcommand)]
+    Playbook(PlaybookCommand),
+    /// Measure speed, and how many tickets are resolved safely
     #[command(subcommand)]
     Bench(BenchCommand),
 }
@@ -195,6 +198,9 @@ pub(super) struct AskArgs {
     /// Answer in the form of an e-mail, to a message with this subject
     #[arg(long)]
     pub(super) subject: Option<String>,
+    /// Show the facts that the playbook's rules looked at, and the rules that did not fit
+    #[arg(long)]
+    pub(super) explain: bool,
     /// Print the answer and its report as JSON
     #[arg(long)]
     pub(super) json: bool,
@@ -226,6 +232,25 @@ pub(super) enum StoreCommand {
 pub(super) enum ImportFormat {
     /// JSON lines and Markdown files
     Native,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum PlaybookCommand {
+    /// Find unreachable rules, missing cases and unknown fields
+    Check {
+        /// The playbook [default: the one in use]
+        file: Option<PathBuf>,
+    },
+    /// Run the playbook's examples
+    Test {
+        /// The playbook [default: the one in use]
+        file: Option<PathBuf>,
+    },
+    /// Put a playbook into the data folder, for the store there
+    Install {
+        /// The playbook
+        file: PathBuf,
+    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,7 +8,7 @@ use super::{Outcome, args::AskArgs, setup::Setup};
 use crate::{
     engine::Unobserved,
     model::chat::{Message, Role},
-    support::{Answer, AnswerTicket, Channel, Quoted, Ticket},
+    support::{Answer, AnswerTicket, Channel, Found, RuleTaken, Ticket},
 };
 
 /// Answers one message and prints the answer.
@@ -24,13 +24,13 @@ pub(super) async fn run(mut setup: Setup, args: AskArgs) -> Outcome {
     .await??;
     let open = setup.open_store().await?;
     let support = setup.support(&open, embed, Arc::new(engine)).await?;
-    let as_json = args.json;
+    let (as_json, explain) = (args.json, args.explain);
     let answer = support.answer(&ticket(args)).await?;
     if as_json {
         let json = json!({"content": answer.content, "support": answer.report});
         println!("{}", serde_json::to_string_pretty(&json)?);
     } else {
-        println!("{}", render(&answer)?);
+        println!("{}", render(&answer, explain)?);
     }
     Ok(())
 }
@@ -47,8 +47,8 @@ fn ticket(args: AskArgs) -> Ticket {
 }
 
 /// The answer and its evidence, for a person to read.
-fn render(answer: &Answer) -> Result<String, std::fmt::Error> {
-    let (report, trace) = (&answer.report, &answer.trace);
+fn render(answer: &Answer, explain: bool) -> Result<String, std::fmt::Error> {
+    let (report, trace) = (&answer.report, &answer.report.explain);
     let mut out = format!("{}\n\n", answer.content);
     let decision = name(&report.decision);
     let (outcome, writer) = (name(&report.outcome), name(&report.written_by));
@@ -69,6 +69,13 @@ fn render(answer: &Answer) -> Result<String, std::fmt::Error> {
             writeln!(out, "           draft: {}", draft.replace('\n', " "))?;
         }
     }
+    if let Some(translation) = &trace.translation {
+        writeln!(out, "in English {}", translation.replace('\n', " "))?;
+    }
+    if let Some(action) = &report.action {
+        writeln!(out, "action     {} {}", action.name, serde_json::Value::Object(action.arguments.clone()))?;
+    }
+    list(&mut out, "rules", trace.rules.iter().flat_map(|rule| ruled(rule, explain)))?;
     list(&mut out, "points", trace.points.iter().cloned())?;
     list(&mut out, "cited", report.citations.iter().map(|c| format!("{}: \"{}\"", c.id, c.quote)))?;
     list(&mut out, "found", trace.passages.iter().map(found))?;
@@ -85,16 +92,28 @@ fn list(out: &mut String, title: &str, lines: impl Iterator<Item = String>) -> s
     Ok(())
 }
 
+/// The rule that was taken, and those that were not.
+fn ruled(taken: &RuleTaken, explain: bool) -> Vec<String> {
+    let name = taken.rule.as_deref().unwrap_or("none");
+    let mut lines = vec![format!("{}: {name}", taken.intent)];
+    if explain {
+        lines
+            .extend(taken.missed.iter().map(|missed| format!("  not {}: {}", missed.rule, missed.condition)));
+        lines.push(format!("  read: {}", taken.form));
+        lines.push(format!("  facts: {}", taken.facts));
+    }
+    lines
+}
+
 /// A passage and how it was found.
-fn found(quoted: &Quoted) -> String {
-    let rank = |found: Option<(usize, f32)>| found.map_or("-".to_owned(), |(rank, _)| rank.to_string());
-    let hit = &quoted.hit;
+fn found(passage: &Found) -> String {
+    let rank = |rank: Option<usize>| rank.map_or("-".to_owned(), |rank| rank.to_string());
     format!(
         "{} (by words {}, by meaning {}; best sentence {:.2})",
-        hit.passage.id,
-        rank(hit.lexical),
-        rank(hit.dense),
-        quoted.similarity()
+        passage.id,
+        rank(passage.rank_by_words),
+        rank(passage.rank_by_meaning),
+        passage.similarity
     )
 }
 

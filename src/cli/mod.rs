@@ -10,6 +10,7 @@ mod bench;
 mod deflection;
 mod intents;
 mod models;
+mod playbook;
 mod serve;
 mod setup;
 mod store;
@@ -44,6 +45,7 @@ fn dispatch(args: Args) -> Outcome {
             Command::Store(command) => store::run(&setup, command).await,
             Command::Models(command) => models::run(&setup, command),
             Command::Intents(command) => intents::run(&setup, command),
+            Command::Playbook(command) => playbook::run(&setup, command).await,
             Command::Bench(command) => bench::run(setup, command).await,
         }
     });

@@ -21,9 +21,10 @@ use crate::{
     hub::{Catalog, DEFAULT_EMBEDDING_MODEL, Hub, LocalModel, ModelKind, StderrProgress},
     intent::{Classifier, IntentHead},
     ops::open_device,
+    playbook::Playbook,
     retrieval::{self, Index, Passage},
     store::{Counts, OrderStore, SqliteStore, demo},
-    support::{Parts, Settings, Support},
+    support::{Parts, Settings, Support, Thresholds},
     telemetry,
 };
 
@@ -36,6 +37,8 @@ const DEMO_FILE: &str = "demo.sqlite";
 const INDEX_DIR: &str = "index";
 /// What confirmation tokens are signed with.
 const KEY_FILE: &str = "action.key";
+/// The store's rules, in the data folder.
+pub(super) const PLAYBOOK_FILE: &str = "playbook.toml";
 
 /// What every command starts from.
 pub(super) struct Setup {
@@ -207,11 +210,24 @@ impl Setup {
         let parts = Parts {
             classifier: Arc::new(Classifier::new(Arc::clone(&embed), IntentHead::shipped()?)?),
             store: Arc::new(open.store.clone()),
+            playbook: self.playbook(open.is_demo)?.map(Arc::new),
             index: Arc::new(index),
             embed,
             llm,
         };
         Ok(Support::new(parts, self.support_settings(open.is_demo))?)
+    }
+
+    /// The playbook of the store: the configured one, that of the data folder, or the demo store's.
+    pub(super) fn playbook(&self, is_demo: bool) -> Outcome<Option<Playbook>> {
+        let configured = &self.config.support.playbook;
+        let own = self.data_dir.join(PLAYBOOK_FILE);
+        let path = match configured.as_os_str().is_empty() {
+            false => configured,
+            true if !is_demo && own.exists() => &own,
+            true => return if is_demo { Ok(Some(Playbook::parse(demo::PLAYBOOK)?)) } else { Ok(None) },
+        };
+        Ok(Some(read_playbook(path)?))
     }
 
     fn support_settings(&self, is_demo: bool) -> Settings {
@@ -221,10 +237,22 @@ impl Setup {
             store_name: set.or_else(|| is_demo.then(|| DEMO_NAME.to_owned())),
             max_reply_tokens: config.max_reply_tokens,
             n_passages: config.passages,
-            min_confidence: config.min_intent_confidence as f32,
+            min_confidence: Thresholds {
+                answer: config.min_confidence.answer as f32,
+                deny: config.min_confidence.deny as f32,
+                action: config.min_confidence.action as f32,
+                clarify: config.min_confidence.clarify as f32,
+            },
             min_similarity: config.min_similarity as f32,
         }
     }
+}
+
+/// Reads a playbook from a file.
+pub(super) fn read_playbook(path: &Path) -> Outcome<Playbook> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|e| format!("cannot read the playbook {}: {e}", path.display()))?;
+    Ok(Playbook::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?)
 }
 
 /// Whether the user named a file rather than a model: model ids have neither slash nor suffix.
@@ -232,7 +260,7 @@ fn is_path(text: &str) -> bool {
     text.ends_with(".gguf") || text.contains(['/', '\\']) || Path::new(text).is_file()
 }
 
-fn passages(articles: Vec<crate::store::Article>) -> Vec<Passage> {
+pub(super) fn passages(articles: Vec<crate::store::Article>) -> Vec<Passage> {
     let articles = articles.into_iter().map(|article| retrieval::Article {
         id: article.id.to_string(),
         title: article.title,

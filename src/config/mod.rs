@@ -9,6 +9,7 @@
 //!    `TIER0_DATA` and `TIER0_MODELS`,
 //! 4. flags: the command line sets fields after [`Config::load`] and then calls [`Config::check`].
 
+mod actions;
 mod sections;
 mod sources;
 
@@ -20,9 +21,9 @@ use std::{
 use directories::BaseDirs;
 use garde::Validate;
 
+pub use actions::{Actions, Secret};
 pub use sections::{
-    Actions, ApiKey, Config, Device, KvType, Log, LogFormat, Model, Models, Secret, Server, Store, Support,
-    UnknownDevice,
+    ApiKey, Config, Device, KvType, Log, LogFormat, Model, Models, Server, Store, Support, UnknownDevice,
 };
 use sources::ConfigFile;
 

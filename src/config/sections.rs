@@ -5,8 +5,7 @@ use std::{fmt, path::PathBuf};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
-/// A shared secret that is shorter can be guessed.
-const MIN_SECRET_BYTES: usize = 16;
+use super::Actions;
 
 /// Everything that can be set, by section.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, Validate)]
@@ -240,9 +239,12 @@ pub struct Support {
     /// Passages of the knowledge articles that are looked at for a reply.
     #[garde(range(min = 1, max = 20))]
     pub passages: usize,
-    /// A ticket whose intent is less certain than this goes to a person.
-    #[garde(range(min = 0.0, max = 1.0))]
-    pub min_intent_confidence: f64,
+    /// The store's rules; empty is `playbook.toml` in the data folder, if it is there.
+    #[garde(skip)]
+    pub playbook: PathBuf,
+    /// How certain a reply has to be.
+    #[garde(dive)]
+    pub min_confidence: MinConfidence,
     /// A passage less similar to the question than this does not answer it.
     #[garde(range(min = -1.0, max = 1.0))]
     pub min_similarity: f64,
@@ -254,62 +256,34 @@ impl Default for Support {
             store_name: String::new(),
             max_reply_tokens: 300,
             passages: 3,
-            min_intent_confidence: 0.5,
+            playbook: PathBuf::new(),
+            min_confidence: MinConfidence::default(),
             min_similarity: 0.45,
         }
     }
 }
 
-/// `[actions]`: how confirmed actions are carried out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, Validate)]
+/// `[support.min_confidence]`: a reply less certain than this is not sent; a person takes over.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
-pub struct Actions {
-    /// Address that confirmed actions are sent to; empty carries them out in the built-in store.
-    #[garde(custom(is_web_address))]
-    pub webhook_url: String,
-    /// What requests to that address are signed with.
-    #[garde(custom(signs_for(&self.webhook_url)))]
-    pub webhook_secret: Secret,
-    /// Minutes in which a proposed action can be confirmed.
-    #[garde(range(min = 1, max = 10_080))]
-    pub token_minutes: u64,
-    /// Seconds that the address has for an answer.
-    #[garde(range(min = 1, max = 300))]
-    pub timeout_s: u64,
+pub struct MinConfidence {
+    /// Of replies that answer a question.
+    #[garde(range(min = 0.0, max = 1.0))]
+    pub answer: f64,
+    /// Of replies that deny a request.
+    #[garde(range(min = 0.0, max = 1.0))]
+    pub deny: f64,
+    /// Of replies that propose an action.
+    #[garde(range(min = 0.0, max = 1.0))]
+    pub action: f64,
+    /// Of replies that ask for something.
+    #[garde(range(min = 0.0, max = 1.0))]
+    pub clarify: f64,
 }
 
-impl Default for Actions {
+impl Default for MinConfidence {
     fn default() -> Self {
-        Self {
-            webhook_url: String::new(),
-            webhook_secret: Secret::default(),
-            token_minutes: 60,
-            timeout_s: 10,
-        }
-    }
-}
-
-/// A secret that is shared with somebody. Its `Debug` form hides it, so that it reaches no log.
-#[derive(Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Secret(String);
-
-impl Secret {
-    /// Wraps a secret.
-    pub fn new(secret: impl Into<String>) -> Self {
-        Self(secret.into())
-    }
-
-    /// The secret itself, to sign with.
-    #[must_use]
-    pub fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Secret(hidden)")
+        Self { answer: 0.5, deny: 0.5, action: 0.6, clarify: 0.4 }
     }
 }
 
@@ -357,28 +331,4 @@ fn is_origin(origin: &str, (): &()) -> garde::Result {
     Err(garde::Error::new(format!(
         "{origin:?} is no origin; write \"*\" or one such as \"https://help.example.com\""
     )))
-}
-
-fn is_web_address(address: &str, (): &()) -> garde::Result {
-    let url = reqwest::Url::parse(address).ok();
-    let is_web = url.is_some_and(|url| matches!(url.scheme(), "http" | "https"));
-    if address.is_empty() || is_web {
-        return Ok(());
-    }
-    Err(garde::Error::new(format!(
-        "{address:?} is no web address; write one such as \"https://shop.example.com/tier0\""
-    )))
-}
-
-/// Without an address there is nothing to sign.
-fn signs_for(url: &str) -> impl FnOnce(&Secret, &()) -> garde::Result {
-    let is_needed = !url.is_empty();
-    move |secret, ()| {
-        if !is_needed || secret.reveal().len() >= MIN_SECRET_BYTES {
-            return Ok(());
-        }
-        Err(garde::Error::new(format!(
-            "requests to actions.webhook_url are signed: set a secret of at least {MIN_SECRET_BYTES} characters"
-        )))
-    }
 }

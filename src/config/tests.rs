@@ -62,7 +62,7 @@ fn variables_override_the_file_and_the_file_overrides_the_defaults() {
         &[
             ("TIER0_SERVER__PORT", "2000"),
             ("TIER0_SERVER__METRICS_OPEN", "true"),
-            ("TIER0_SUPPORT__MIN_INTENT_CONFIDENCE", "0.25"),
+            ("TIER0_SUPPORT__MIN_CONFIDENCE__ACTION", "0.25"),
             ("TIER0_LOG__FORMAT", "json"),
             ("SOMETHING__ELSE", "untouched"),
         ],
@@ -72,7 +72,7 @@ fn variables_override_the_file_and_the_file_overrides_the_defaults() {
     assert_eq!(config.server.port, 2000);
     assert!(config.server.metrics_open);
     assert_eq!(config.model.device, Device::Cuda(1));
-    assert_eq!(config.support.min_intent_confidence, 0.25);
+    assert_eq!(config.support.min_confidence.action, 0.25);
     assert_eq!(config.log.format, LogFormat::Json);
     assert_eq!(config.support.passages, Support::default().passages);
 }
@@ -132,10 +132,10 @@ fn values_out_of_range_are_all_named() {
     config.server.api_keys = vec![ApiKey::new("fine"), ApiKey::new("two words")];
     config.server.cors_origins = vec!["*".to_owned(), "help.example.com".to_owned()];
     config.support.passages = 0;
-    config.support.min_intent_confidence = 1.5;
+    config.support.min_confidence.action = 1.5;
     let error = config.check().unwrap_err().to_string();
     for key in
-        ["server.api_keys[1]", "server.cors_origins[1]", "support.passages", "support.min_intent_confidence"]
+        ["server.api_keys[1]", "server.cors_origins[1]", "support.passages", "support.min_confidence.action"]
     {
         assert!(error.contains(key), "{key} is missing from {error:?}");
     }

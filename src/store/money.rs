@@ -51,6 +51,12 @@ impl Amount {
         Ok(Self(cents.round() as i64))
     }
 
+    /// The amount in units of the currency: to be compared, not to be added up.
+    #[must_use]
+    pub fn units(self) -> f64 {
+        self.0 as f64 / 100.0
+    }
+
     /// Below nothing.
     #[must_use]
     pub const fn is_negative(self) -> bool {

@@ -2,14 +2,19 @@
 
 use crate::store::{Customer, Order, OrderId, OrderStore, Sender, VerifiedCustomer};
 
-use super::{SupportError, types::Ticket};
+use super::{
+    SupportError,
+    types::Ticket,
+    words::{contains, mentions, words},
+};
 
 /// Orders that one reply may speak of; with more in question, the reply asks which.
 const MAX_ORDERS: usize = 3;
 /// Digits that a number needs to be taken for an order's.
 const MIN_ORDER_DIGITS: usize = 4;
-/// States in which nothing about an order is under way.
-const SETTLED: [&str; 4] = ["delivered", "cancelled", "returned", "exchanged"];
+/// How customers speak of the newest of their orders.
+const NEWEST: [&str; 6] =
+    ["last order", "latest order", "most recent order", "newest order", "recent order", "order yesterday"];
 
 /// What the store knows of the sender and the orders in question.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,56 +39,88 @@ pub(super) enum Orders {
     Found(Vec<Order>),
 }
 
-/// Looks the sender and their orders up.
+impl Lookup {
+    /// Nothing is known of the sender.
+    pub(super) fn of_nobody() -> Self {
+        Self { customer: None, orders: Orders::Unverified }
+    }
+}
+
+/// Who is writing: nobody known unless the helpdesk has verified the address.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(super) async fn sender(
+    store: &dyn OrderStore,
+    ticket: &Ticket,
+) -> Result<Option<VerifiedCustomer>, SupportError> {
+    let sender = Sender { email: ticket.customer_email.clone(), verified: ticket.customer_verified };
+    store.identify(&sender).await.map_err(failed)
+}
+
+/// Looks the sender and the orders up that `text` is about; where it names none, those that
+/// `whole`, the whole message, is about.
 ///
 /// # Errors
 /// When the store cannot be read.
 pub(super) async fn look_up(
     store: &dyn OrderStore,
-    ticket: &Ticket,
-    question: &str,
+    sender: Option<&VerifiedCustomer>,
+    text: &str,
+    whole: &str,
 ) -> Result<Lookup, SupportError> {
-    let failed = |error: crate::store::StoreError| SupportError::Store(error.to_string());
-    let sender = Sender { email: ticket.customer_email.clone(), verified: ticket.customer_verified };
-    let Some(verified) = store.identify(&sender).await.map_err(failed)? else {
-        return Ok(Lookup { customer: None, orders: Orders::Unverified });
+    let Some(verified) = sender else { return Ok(Lookup::of_nobody()) };
+    let customer = store.customer(verified).await.map_err(failed)?;
+    let named = [text, whole].into_iter().map(named_orders).find(|named| !named.is_empty());
+    let orders = match named {
+        Some(named) => named_in_account(store, verified, &named).await?,
+        None => described(store.orders(verified).await.map_err(failed)?, whole),
     };
-    let customer = store.customer(&verified).await.map_err(failed)?;
-    let orders = orders_in_question(store, &verified, question).await.map_err(failed)?;
     Ok(Lookup { customer: Some(customer), orders })
 }
 
-async fn orders_in_question(
+fn failed(error: crate::store::StoreError) -> SupportError {
+    SupportError::Store(error.to_string())
+}
+
+/// Those of the named orders that are the customer's own. Another's and none at all are the same.
+async fn named_in_account(
     store: &dyn OrderStore,
     customer: &VerifiedCustomer,
-    question: &str,
-) -> Result<Orders, crate::store::StoreError> {
-    let named = named_orders(question);
+    named: &[OrderId],
+) -> Result<Orders, SupportError> {
     let mut found = Vec::new();
-    for id in &named {
-        if let Some(order) = store.order(customer, id).await? {
-            found.push(order);
-        }
+    for id in named {
+        found.extend(store.order(customer, id).await.map_err(failed)?);
     }
-    if !found.is_empty() {
-        return Ok(Orders::Found(found));
-    }
-    if !named.is_empty() {
+    if found.is_empty() {
         return Ok(Orders::NotFound(named.iter().map(ToString::to_string).collect()));
     }
-    let all = store.orders(customer).await?;
-    let open: Vec<Order> = all.iter().filter(|o| !SETTLED.contains(&o.status.as_str())).cloned().collect();
-    Ok(match (all.len(), open.len()) {
-        (0, _) => Orders::None,
-        (1, _) => Orders::Found(all),
-        (_, 1..=MAX_ORDERS) => Orders::Found(open),
-        _ => Orders::Unclear(all.into_iter().take(MAX_ORDERS).collect()),
-    })
+    Ok(Orders::Found(found))
+}
+
+/// The order that a text without numbers is about: the only one, the newest if it says so, or the
+/// only one with what it names.
+fn described(all: Vec<Order>, text: &str) -> Orders {
+    if all.is_empty() {
+        return Orders::None;
+    }
+    let said = words(text);
+    let newest = all.first().filter(|order| order.placed_at.is_some() && mentions(&said, &NEWEST));
+    if let (Some(order), _) | (None, [order]) = (newest, all.as_slice()) {
+        return Orders::Found(vec![order.clone()]);
+    }
+    let holds_named = |order: &&Order| order.items.iter().any(|item| contains(&said, &words(&item.name)));
+    let mut holding = all.iter().filter(holds_named);
+    if let (Some(only), None) = (holding.next(), holding.next()) {
+        return Orders::Found(vec![only.clone()]);
+    }
+    Orders::Unclear(all.into_iter().take(MAX_ORDERS).collect())
 }
 
 /// Everything in a text that could be an order's number, in its order, each once: a run of letters
 /// and digits with enough digits, optionally behind `#`.
-fn named_orders(text: &str) -> Vec<OrderId> {
+pub(super) fn named_orders(text: &str) -> Vec<OrderId> {
     let words = text.split(|c: char| !c.is_alphanumeric() && c != '#' && c != '-');
     let mut ids: Vec<OrderId> = Vec::new();
     for word in words {

@@ -1,20 +1,30 @@
-//! Answers tickets: triage → lookup → rule → retrieve → compose → verify → decide.
+//! Answers tickets: triage → lookup → rule → retrieve → write → verify → decide.
 //!
-//! Place in the path: `api` and the command line hand a [`Ticket`] to [`Support`]. Rules decide
-//! what is said, the store's data and articles state it, and the model only phrases it: it gets a
-//! short list of points, and the verifier lets its draft pass only if every
-//! number in it stands in them and nothing that must be said is missing.
+//! Place in the path: `api` and the command line hand a [`Ticket`] to [`Support`]. The playbook
+//! decides what is done, the store's data and articles state it, and the model only phrases it: it
+//! gets a short list of points ([`brief`]), and the verifier lets its draft pass only if everything
+//! in it is licensed by them and nothing that must be said is missing. Otherwise the points say it
+//! themselves, or a person takes over.
 
-mod compose;
-mod facts;
+mod brief;
+mod case_facts;
+mod form_of_reply;
+mod handling;
+mod language;
 mod lookup;
+mod phrases;
 mod pipeline;
+mod products;
 mod prompts;
 mod retrieve;
-mod ruling;
+mod signals;
+mod slots;
+mod statements;
 mod triage;
 mod types;
 mod verify;
+mod words;
+mod writer;
 
 pub use pipeline::{Parts, Settings, Support};
 pub use retrieve::{Quoted, QuotedSentence};

@@ -10,26 +10,36 @@ use crate::{
     engine::{Generate, Usage},
     intent::Classifier,
     model::chat::Role,
+    playbook::{Language, Playbook},
     retrieval::Index,
-    store::{OrderStore, StoreError},
+    store::{Customer, OrderStore},
 };
 
 use super::{
-    Answer, AnswerTicket, Citation, Decision, Handoff, Outcome, Quoted, Report, SupportError, Ticket, Trace,
-    WrittenBy,
-    compose::{Composer, Draft, dress},
+    Answer, AnswerTicket, Citation, Decision, Found, Handoff, Outcome, Quoted, Report, SupportError,
+    Thresholds, Ticket, Trace, WrittenBy,
+    brief::{Brief, Point},
+    form_of_reply::{body_of, dress},
+    handling::{End, Handler, quoting},
+    language::{Spoken, spoken},
     lookup::{self, Lookup, Orders},
-    prompts::{Prompt, Prompts},
-    retrieve,
-    ruling::{self, Offer, Point, Ruling},
-    triage::{self, Topic, Triage},
+    phrases::{Phrase, Phrases},
+    prompts::Prompts,
+    retrieve, signals,
+    slots::SlotReader,
+    triage::{self, Asked, Triage},
     verify::{self, Evidence},
+    writer::{Rejected, Writer, Written, examples},
 };
 
 /// Similarity of a quoted sentence to its question from which it surely answers it.
 const SURE_SIMILARITY: f32 = 0.6;
 /// What a reply's confidence loses when the model's draft had to be replaced by the template.
 const TEMPLATE_PENALTY: f32 = 0.9;
+/// Drafts of one reply; what fails as often is said by the template.
+const MAX_DRAFTS: usize = 2;
+/// Sentences of a section that a citation quotes where no sentence was chosen.
+const MAX_QUOTED: usize = 2;
 
 /// The rooms that the pipeline draws on.
 #[derive(Clone)]
@@ -38,6 +48,8 @@ pub struct Parts {
     pub classifier: Arc<Classifier>,
     /// Knows customers and orders.
     pub store: Arc<dyn OrderStore>,
+    /// Decides what may be done; without one, a person does.
+    pub playbook: Option<Arc<Playbook>>,
     /// Finds passages of the articles.
     pub index: Arc<Index>,
     /// Compares sentences with questions.
@@ -55,8 +67,8 @@ pub struct Settings {
     pub max_reply_tokens: usize,
     /// Passages looked at for a question.
     pub n_passages: usize,
-    /// Confidence, 0 to 1, below which a ticket goes to a person.
-    pub min_confidence: f32,
+    /// Confidence below which a ticket goes to a person.
+    pub min_confidence: Thresholds,
     /// Similarity, −1 to 1, below which a passage does not answer a question.
     pub min_similarity: f32,
 }
@@ -66,8 +78,9 @@ pub struct Settings {
 pub struct Support {
     parts: Parts,
     settings: Settings,
-    composer: Composer,
-    prompts: Arc<Prompts>,
+    handler: Handler,
+    phrases: Arc<Phrases>,
+    writer: Writer,
 }
 
 impl Support {
@@ -76,24 +89,44 @@ impl Support {
     /// # Errors
     /// When a text in `prompts/` is not a valid template.
     pub fn new(parts: Parts, settings: Settings) -> Result<Self, SupportError> {
-        let prompts = Arc::new(Prompts::compile()?);
-        let composer = Composer {
+        let (prompts, phrases) = (Arc::new(Prompts::compile()?), Arc::new(Phrases::compile()?));
+        let writer = Writer {
             llm: Arc::clone(&parts.llm),
             prompts: Arc::clone(&prompts),
             store_name: settings.store_name.clone(),
             max_reply_tokens: settings.max_reply_tokens,
+            examples: examples()?,
         };
-        Ok(Self { parts, settings, composer, prompts })
+        let slots = SlotReader {
+            llm: Arc::clone(&parts.llm),
+            embed: Arc::clone(&parts.embed),
+            store: Arc::clone(&parts.store),
+            prompts,
+        };
+        let handler = Handler {
+            store: Arc::clone(&parts.store),
+            playbook: parts.playbook.clone(),
+            phrases: Arc::clone(&phrases),
+            slots,
+        };
+        Ok(Self { parts, settings, handler, phrases, writer })
     }
 }
 
 /// What is known of a ticket while it is on its way.
 struct Case<'a> {
     ticket: &'a Ticket,
+    /// The customer's words.
     message: &'a str,
-    question: String,
+    spoken: Spoken,
+    /// The same in English, where it was not.
+    translation: Option<String>,
     triage: Triage,
-    lookup: Lookup,
+    customer: Option<Customer>,
+    /// Orders that were found: number and status.
+    orders: Vec<(String, String)>,
+    trace: Trace,
+    usage: Usage,
     clock: Clock,
 }
 
@@ -113,26 +146,24 @@ impl Clock {
     }
 }
 
-/// A text for the customer, and how it came to be.
+/// A text for the customer, and who wrote it.
 struct Reply {
-    outcome: Outcome,
+    brief: Brief,
     body: String,
+    language: Language,
     written_by: WrittenBy,
-    order_ids: Vec<String>,
-    citations: Vec<Citation>,
-    confidence: f32,
-    usage: Usage,
-    trace: Trace,
 }
 
 /// Why a person takes over, and what is handed to them.
 struct HandOff {
     reason: String,
     draft: Option<String>,
-    order_ids: Vec<String>,
-    confidence: f32,
-    usage: Usage,
-    trace: Trace,
+}
+
+impl HandOff {
+    fn because(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), draft: None }
+    }
 }
 
 #[async_trait]
@@ -141,13 +172,8 @@ impl AnswerTicket for Support {
     async fn answer(&self, ticket: &Ticket) -> Result<Answer, SupportError> {
         let last = ticket.messages.iter().rfind(|m| m.role == Role::User).map(|m| m.content.trim());
         let message = last.filter(|m| !m.is_empty()).ok_or(SupportError::NoUserMessage)?;
-        let question = triage::question(ticket, message);
-        let mut clock = Clock::default();
-        let triage = clock.time("triage", self.triage(&question)).await?;
-        let lookup = clock.time("lookup", self.look_up(ticket, &question, triage.topic)).await?;
-        let mut case = Case { ticket, message, question, triage, lookup, clock };
-        let outcome = self.settle(&mut case).await?;
-        let answer = match outcome {
+        let mut case = self.open(ticket, message).await?;
+        let answer = match self.settle(&mut case).await? {
             Ok(reply) => self.send(case, reply),
             Err(hand_off) => self.escalate(case, hand_off)?,
         };
@@ -158,114 +184,109 @@ impl AnswerTicket for Support {
 }
 
 impl Support {
-    async fn triage(&self, question: &str) -> Result<Triage, SupportError> {
-        let (classifier, text) = (Arc::clone(&self.parts.classifier), question.to_owned());
-        let scores = run_blocking("triage", move || classifier.classify(&text)).await?;
-        Ok(Triage::from_scores(&scores))
-    }
-
-    async fn look_up(&self, ticket: &Ticket, question: &str, topic: Topic) -> Result<Lookup, SupportError> {
-        let mut lookup = lookup::look_up(self.parts.store.as_ref(), ticket, question).await?;
-        // What the question does not need plays no part in its answer.
-        if !topic.needs_orders() && !matches!(lookup.orders, Orders::Found(_)) {
-            lookup.orders = Orders::None;
-        }
-        Ok(lookup)
-    }
-
-    /// Rules, and has the ruling said. `Err` is a hand-off, not a failure.
-    async fn settle(&self, case: &mut Case<'_>) -> Result<Result<Reply, HandOff>, SupportError> {
-        let confidence = case.triage.confidence;
-        if confidence < self.settings.min_confidence {
-            return Ok(Err(case.hand_off("it is not clear what the customer wants".to_owned())));
-        }
-        let offer = self.offer(case).await?;
-        match ruling::rule(case.triage.topic, &case.lookup, offer.as_ref()) {
-            Ruling::HandOff { reason } => Ok(Err(case.hand_off(reason))),
-            Ruling::Fixed { outcome, prompt, values } => {
-                let body = self.prompts.render(prompt, values)?;
-                Ok(Ok(Reply::fixed(outcome, body, confidence)))
-            }
-            Ruling::State { points, order_ids } => self.state(case, points, order_ids).await.map(Ok),
-            Ruling::Quote => self.quote(case).await,
-        }
-    }
-
-    /// The products in question, where it is about products at all.
-    async fn offer(&self, case: &Case<'_>) -> Result<Option<Offer>, SupportError> {
-        if case.triage.topic != Topic::Product {
-            return Ok(None);
-        }
-        let failed = |e: StoreError| SupportError::Store(e.to_string());
-        let store = &self.parts.store;
-        let products = store.find_products(&case.question).await.map_err(failed)?;
-        Ok(Some(Offer { products, currency: store.currency().await.map_err(failed)? }))
-    }
-
-    /// A reply from the store's data, and what an article adds to it. Where the model's draft fails,
-    /// the points say it themselves.
-    async fn state(
-        &self,
-        case: &mut Case<'_>,
-        points: Vec<Point>,
-        order_ids: Vec<String>,
-    ) -> Result<Reply, SupportError> {
-        // The data's own words find the article that explains them.
-        let query = format!("{}\n{}", case.question, points.first().map_or("", |p| p.text.as_str()));
-        let passages = self.retrieve(case, query).await?;
-        let added = passages.first().filter(|p| self.answers(p)).cloned().map(Quoted::best_sentence);
-        let Draft { body, usage } = self.draft(case, &points).await?;
-        let faults = self.faults(case, &body, &points).await;
-        let trace = Trace { points: texts(&points), passages, faults };
-        let (body, written_by, confidence) = match trace.faults.is_empty() {
-            true => (body, WrittenBy::Model, case.triage.confidence),
-            false => {
-                let body = self.prompts.render(Prompt::Points, context! { points => &trace.points })?;
-                (body, WrittenBy::Template, case.triage.confidence * TEMPLATE_PENALTY)
+    /// Reads the message: its language, and what it asks for.
+    async fn open<'a>(&self, ticket: &'a Ticket, message: &'a str) -> Result<Case<'a>, SupportError> {
+        let (mut clock, mut usage) = (Clock::default(), Usage::default());
+        let spoken = spoken(message);
+        let translation = match spoken {
+            Spoken::Known(Language::En) => None,
+            Spoken::Known(_) | Spoken::Other(_) => {
+                let written = clock.time("translate", self.writer.english(message)).await?;
+                usage += written.usage;
+                Some(written.text.trim().to_owned())
             }
         };
-        // The article's words need no phrasing.
-        let body = added.iter().fold(body, |body, quoted| format!("{body} {}", quoted.quote()));
-        let citations = added.iter().map(Quoted::citation).collect();
-        Ok(Reply {
-            outcome: Outcome::Answer,
-            body,
-            written_by,
-            order_ids,
-            citations,
-            confidence,
-            usage,
+        let english = translation.as_deref().unwrap_or(message).to_owned();
+        let question = triage::question(ticket, &english);
+        let (classifier, playbook) = (Arc::clone(&self.parts.classifier), self.parts.playbook.clone());
+        let work = run_blocking("triage", move || {
+            triage::triage(&classifier, playbook.as_deref(), &question, &english)
+        });
+        let triage = clock.time("triage", work).await?;
+        let trace = Trace { translation: translation.clone(), ..Trace::default() };
+        Ok(Case {
+            ticket,
+            message,
+            spoken,
+            translation,
+            triage,
+            customer: None,
+            orders: Vec::new(),
             trace,
+            usage,
+            clock,
         })
     }
 
-    /// A reply from the store's articles, or a person where they are silent or the draft fails.
-    async fn quote(&self, case: &mut Case<'_>) -> Result<Result<Reply, HandOff>, SupportError> {
-        let passages = self.retrieve(case, case.question.clone()).await?;
-        let Some(best) = passages.first().filter(|p| self.answers(p)).cloned() else {
-            let mut hand_off = case.hand_off("no article of the store answers this".to_owned());
-            hand_off.trace.passages = passages;
-            return Ok(Err(hand_off));
+    /// Decides what is said, and has it said. `Err` is a hand-off, not a failure.
+    async fn settle(&self, case: &mut Case<'_>) -> Result<Result<Reply, HandOff>, SupportError> {
+        let brief = match self.brief(case).await? {
+            Ok(brief) => brief,
+            Err(hand_off) => return Ok(Err(hand_off)),
         };
-        let points = best.points();
-        let Draft { body, usage } = self.draft(case, &points).await?;
-        let faults = self.faults(case, &body, &points).await;
-        let trace = Trace { points: texts(&points), passages, faults };
-        if !trace.faults.is_empty() {
-            let reason = format!("the draft failed verification: {}", trace.faults.join("; "));
-            return Ok(Err(HandOff { draft: Some(body), usage, trace, ..case.hand_off(reason) }));
+        let needed = self.settings.min_confidence.of(brief.outcome);
+        let sign = signals::needs_person(case.message)
+            .or_else(|| case.translation.as_deref().and_then(signals::needs_person));
+        let reason = match sign {
+            Some(sign) => Some(sign.to_owned()),
+            None if brief.confidence < needed => Some(format!(
+                "it is not clear enough what the customer wants (confidence {:.2}, needed {needed:.2})",
+                brief.confidence
+            )),
+            None => None,
+        };
+        if let Some(reason) = reason {
+            return Ok(Err(HandOff { reason, draft: brief.reply_in(Language::En) }));
         }
-        let confidence = case.triage.confidence * (best.similarity() / SURE_SIMILARITY).clamp(0.0, 1.0);
-        Ok(Ok(Reply {
-            outcome: Outcome::Answer,
-            body,
-            written_by: WrittenBy::Model,
-            order_ids: Vec::new(),
-            citations: vec![best.citation()],
-            confidence,
-            usage,
-            trace,
-        }))
+        self.write(case, brief).await
+    }
+
+    /// What the reply has to say: to each request its part.
+    async fn brief(&self, case: &mut Case<'_>) -> Result<Result<Brief, HandOff>, SupportError> {
+        let sender =
+            case.clock.time("lookup", lookup::sender(self.parts.store.as_ref(), case.ticket)).await?;
+        let english = case.english().to_owned();
+        let whole = triage::question(case.ticket, &english);
+        let mut brief: Option<Brief> = None;
+        for asked in case.triage.asked.clone() {
+            let work = lookup::look_up(self.parts.store.as_ref(), sender.as_ref(), &asked.text, &whole);
+            let lookup = case.clock.time("lookup", work).await?;
+            case.remember(&lookup);
+            let settled = case.clock.time("rule", self.handler.settle(&asked, &lookup)).await?;
+            case.usage += settled.usage;
+            case.trace.rules.extend(settled.rule);
+            let part = match settled.end {
+                End::Say(part) => part,
+                End::HandOff(reason) => return Ok(Err(HandOff::because(reason))),
+                End::Quote => match self.quote(case, &asked).await? {
+                    Ok(part) => part,
+                    Err(hand_off) => return Ok(Err(hand_off)),
+                },
+            };
+            brief = match brief {
+                None => Some(part),
+                Some(brief) => match brief.and(part) {
+                    Some(both) => Some(both),
+                    None => return Ok(Err(HandOff::because("the message asks for several actions at once"))),
+                },
+            };
+        }
+        let brief = brief.ok_or_else(|| HandOff::because("it is not clear what the customer wants"));
+        Ok(brief.map(|brief| self.with_quotes(brief)))
+    }
+
+    /// What the store's articles say to a question, or a person where they are silent.
+    async fn quote(
+        &self,
+        case: &mut Case<'_>,
+        asked: &Asked,
+    ) -> Result<Result<Brief, HandOff>, SupportError> {
+        let passages = self.retrieve(case, asked.text.clone()).await?;
+        let best = passages.first().filter(|passage| passage.similarity() >= self.settings.min_similarity);
+        Ok(best.map_or_else(
+            || Err(HandOff::because("no article of the store answers this")),
+            |best| Ok(quoting(best, asked.confidence * sureness(best))),
+        ))
     }
 
     async fn retrieve(&self, case: &mut Case<'_>, query: String) -> Result<Vec<Quoted>, SupportError> {
@@ -273,129 +294,210 @@ impl Support {
         let n_passages = self.settings.n_passages;
         let work =
             run_blocking("retrieve", move || retrieve::retrieve(&index, embed.as_ref(), &query, n_passages));
-        case.clock.time("retrieve", work).await
+        let passages = case.clock.time("retrieve", work).await?;
+        case.trace.passages.extend(passages.iter().map(Found::from));
+        Ok(passages)
     }
 
-    fn answers(&self, passage: &Quoted) -> bool {
-        passage.similarity() >= self.settings.min_similarity
+    /// Fills in what the cited sections say.
+    fn with_quotes(&self, mut brief: Brief) -> Brief {
+        for citation in brief.citations.iter_mut().filter(|citation| citation.quote.is_empty()) {
+            let passage = self.parts.index.passages().iter().find(|passage| passage.id == citation.id);
+            if let Some(passage) = passage {
+                let mut quoted = verify::sentences(&passage.text);
+                quoted.truncate(MAX_QUOTED);
+                *citation = Citation {
+                    id: passage.id.clone(),
+                    title: passage.title.clone(),
+                    quote: quoted.join(" "),
+                };
+            }
+        }
+        brief
     }
 
-    async fn draft(&self, case: &mut Case<'_>, points: &[Point]) -> Result<Draft, SupportError> {
-        let work = self.composer.draft(case.message, points);
-        case.clock.time("compose", work).await
+    /// Has the brief said in the customer's language: in English by the model as long as its draft
+    /// holds, else by the template.
+    async fn write(&self, case: &mut Case<'_>, brief: Brief) -> Result<Result<Reply, HandOff>, SupportError> {
+        case.trace.points = brief.english();
+        let language = match case.spoken {
+            Spoken::Known(Language::En) => return self.write_english(case, brief).await,
+            Spoken::Known(language) => language,
+            Spoken::Other(code) => {
+                let reason =
+                    format!("the message is in a language that is not answered without a person ({code})");
+                return Ok(Err(HandOff { reason, draft: brief.reply_in(Language::En) }));
+            }
+        };
+        Ok(match brief.reply_in(language) {
+            Some(body) => Ok(Reply { brief, body, language, written_by: WrittenBy::Template }),
+            None => Err(HandOff {
+                reason: format!("the store's articles say nothing in the customer's language ({language})"),
+                draft: brief.reply_in(Language::En),
+            }),
+        })
     }
 
-    async fn faults(&self, case: &mut Case<'_>, body: &str, points: &[Point]) -> Vec<String> {
-        let names = case.first_name().map(str::to_owned).into_iter().chain(self.settings.store_name.clone());
-        let evidence = Evidence { points, names: names.collect() };
-        let faults = case.clock.time("verify", async { verify::check(body, &evidence) }).await;
-        faults.iter().map(ToString::to_string).collect()
+    async fn write_english(
+        &self,
+        case: &mut Case<'_>,
+        mut brief: Brief,
+    ) -> Result<Result<Reply, HandOff>, SupportError> {
+        let mut rejected: Option<(String, Vec<String>)> = None;
+        let message = case.english().to_owned();
+        for _ in 0..MAX_DRAFTS {
+            let last = rejected.as_ref().map(|(draft, faults)| Rejected { draft, faults });
+            let work = self.writer.reply(&message, &brief, last);
+            let Written { text, usage } = case.clock.time("compose", work).await?;
+            case.usage += usage;
+            let body = body_of(&text);
+            let work = self.faults(case.customer.as_ref(), &body, &brief);
+            let faults = case.clock.time("verify", work).await?;
+            if faults.is_empty() {
+                let body = self.explained(case, &mut brief, body).await?;
+                return Ok(Ok(Reply { brief, body, language: Language::En, written_by: WrittenBy::Model }));
+            }
+            case.trace.faults.extend(faults.iter().cloned());
+            rejected = Some((body, faults));
+        }
+        if !brief.speaks_for_itself {
+            let (draft, faults) = rejected.unwrap_or_default();
+            let reason = format!("the draft failed verification: {}", faults.join("; "));
+            return Ok(Err(HandOff { reason, draft: Some(draft) }));
+        }
+        brief.confidence *= TEMPLATE_PENALTY;
+        let body = brief.reply_in(Language::En).unwrap_or_default();
+        let body = self.explained(case, &mut brief, body).await?;
+        Ok(Ok(Reply { brief, body, language: Language::En, written_by: WrittenBy::Template }))
+    }
+
+    /// The same, and behind it the sentence of an article that surely explains what it states. An
+    /// article's words need no phrasing.
+    async fn explained(
+        &self,
+        case: &mut Case<'_>,
+        brief: &mut Brief,
+        body: String,
+    ) -> Result<String, SupportError> {
+        if brief.outcome != Outcome::Answer || brief.order_ids.is_empty() {
+            return Ok(body);
+        }
+        let query = format!("{}\n{}", case.english(), brief.points.first().map_or("", Point::english));
+        let passages = self.retrieve(case, query).await?;
+        let Some(best) = passages.into_iter().next().filter(|best| best.similarity() >= SURE_SIMILARITY)
+        else {
+            return Ok(body);
+        };
+        let best = best.best_sentence();
+        brief.citations.push(best.citation());
+        Ok(format!("{body} {}", best.quote()))
+    }
+
+    async fn faults(
+        &self,
+        customer: Option<&Customer>,
+        body: &str,
+        brief: &Brief,
+    ) -> Result<Vec<String>, SupportError> {
+        let named = self.parts.store.find_products(body).await;
+        let named = named.map_err(|error| SupportError::Store(error.to_string()))?;
+        let names = customer.map(|customer| customer.first_name.clone()).into_iter();
+        let evidence = Evidence {
+            points: &brief.points,
+            names: names.chain(self.settings.store_name.clone()).chain(brief.order_ids.clone()).collect(),
+            products: named.into_iter().map(|product| product.name).collect(),
+        };
+        Ok(verify::check(body, &evidence).iter().map(ToString::to_string).collect())
     }
 
     fn send(&self, case: Case<'_>, reply: Reply) -> Answer {
-        let channel = case.ticket.channel;
-        let content = dress(&reply.body, channel, case.first_name(), self.settings.store_name.as_deref());
+        let Reply { brief, body, language, written_by } = reply;
+        let content = self.dressed(&case, &body, language);
+        let action = brief.action.map(|action| super::Action {
+            name: action.name,
+            arguments: action.arguments,
+            confirmation_token: String::new(),
+        });
         let report = Report {
             decision: Decision::Reply,
-            outcome: reply.outcome,
+            outcome: brief.outcome,
             intents: case.triage.intents,
-            order_ids: reply.order_ids,
-            citations: reply.citations,
-            action: None,
+            order_ids: brief.order_ids,
+            citations: brief.citations,
+            action,
             handoff: None,
-            confidence: reply.confidence,
-            written_by: reply.written_by,
+            confidence: brief.confidence,
+            written_by,
             timings_ms: case.clock.timings_ms,
+            explain: case.trace,
         };
-        Answer { content, report, usage: reply.usage, trace: reply.trace }
+        Answer { content, report, usage: case.usage }
     }
 
     fn escalate(&self, case: Case<'_>, hand_off: HandOff) -> Result<Answer, SupportError> {
-        let body = self.prompts.render(Prompt::Escalate, context! {})?;
-        let content =
-            dress(&body, case.ticket.channel, case.first_name(), self.settings.store_name.as_deref());
+        let said = self.phrases.say(Phrase::Escalate, &context! {})?;
+        let language = match case.spoken {
+            Spoken::Known(language) => language,
+            Spoken::Other(_) => Language::En,
+        };
+        let content = self.dressed(&case, said.get(&language).map_or("", String::as_str), language);
         let summary = case.summary();
         let report = Report {
             decision: Decision::Escalate,
             outcome: Outcome::Escalate,
+            confidence: case.triage.confidence(),
             intents: case.triage.intents,
-            order_ids: hand_off.order_ids,
-            citations: hand_off
-                .trace
-                .passages
-                .iter()
-                .filter(|p| self.answers(p))
-                .map(Quoted::citation)
-                .collect(),
+            order_ids: case.orders.into_iter().map(|(id, _)| id).collect(),
+            citations: Vec::new(),
             action: None,
             handoff: Some(Handoff { reason: hand_off.reason, summary, draft: hand_off.draft }),
-            confidence: hand_off.confidence,
             written_by: WrittenBy::Template,
             timings_ms: case.clock.timings_ms,
+            explain: case.trace,
         };
-        Ok(Answer { content, report, usage: hand_off.usage, trace: hand_off.trace })
+        Ok(Answer { content, report, usage: case.usage })
+    }
+
+    fn dressed(&self, case: &Case<'_>, body: &str, language: Language) -> String {
+        let name = case.customer.as_ref().map(|customer| customer.first_name.as_str());
+        dress(body, case.ticket.channel, language, name, self.settings.store_name.as_deref())
     }
 }
 
 impl Case<'_> {
-    fn first_name(&self) -> Option<&str> {
-        self.lookup.customer.as_ref().map(|c| c.first_name.as_str())
+    fn english(&self) -> &str {
+        self.translation.as_deref().unwrap_or(self.message)
     }
 
-    fn found_orders(&self) -> Vec<String> {
-        match &self.lookup.orders {
-            Orders::Found(orders) => orders.iter().map(|o| o.id.to_string()).collect(),
-            _ => Vec::new(),
-        }
-    }
-
-    fn hand_off(&self, reason: String) -> HandOff {
-        HandOff {
-            reason,
-            draft: None,
-            order_ids: self.found_orders(),
-            confidence: self.triage.confidence,
-            usage: Usage::default(),
-            trace: Trace::default(),
+    fn remember(&mut self, lookup: &Lookup) {
+        self.customer.clone_from(&lookup.customer);
+        if let Orders::Found(orders) = &lookup.orders {
+            for order in orders {
+                let known = (order.id.to_string(), order.status.to_string());
+                if !self.orders.contains(&known) {
+                    self.orders.push(known);
+                }
+            }
         }
     }
 
     /// The case in one line, for the person who takes over.
     fn summary(&self) -> String {
-        let who = match &self.lookup.customer {
+        let who = match &self.customer {
             Some(customer) => format!("{} ({})", customer.full_name(), customer.email),
             None => "An unverified sender".to_owned(),
         };
         let what =
             self.triage.intents.first().map_or("something unclear", |i| i.label.as_str()).replace('_', " ");
-        let orders = match &self.lookup.orders {
-            Orders::Found(orders) => {
-                orders.iter().map(|o| format!("{} ({})", o.id, o.status)).collect::<Vec<_>>()
-            }
-            _ => Vec::new(),
-        };
+        let orders: Vec<String> = self.orders.iter().map(|(id, status)| format!("{id} ({status})")).collect();
         let about = if orders.is_empty() { String::new() } else { format!(", about {}", orders.join(", ")) };
         format!("{who} writes about: {what}{about}.")
     }
 }
 
-impl Reply {
-    fn fixed(outcome: Outcome, body: String, confidence: f32) -> Self {
-        Self {
-            outcome,
-            body,
-            written_by: WrittenBy::Template,
-            order_ids: Vec::new(),
-            citations: Vec::new(),
-            confidence,
-            usage: Usage::default(),
-            trace: Trace::default(),
-        }
-    }
-}
-
-fn texts(points: &[Point]) -> Vec<String> {
-    points.iter().map(|p| p.text.clone()).collect()
+/// How surely a passage answers its question, 0 to 1.
+fn sureness(passage: &Quoted) -> f32 {
+    (passage.similarity() / SURE_SIMILARITY).clamp(0.0, 1.0)
 }
 
 /// Runs work that computes for milliseconds beside the async threads.

@@ -1,4 +1,4 @@
-//! The texts in `prompts/`: what the model is told, and the fixed replies.
+//! The texts in `prompts/`: what the model is told, one file for each purpose.
 
 use minijinja::{Environment, UndefinedBehavior, Value, syntax::SyntaxConfig};
 
@@ -9,24 +9,20 @@ use super::SupportError;
 pub(super) enum Prompt {
     ComposeSystem,
     ComposeUser,
-    Points,
-    Escalate,
-    VerifyIdentity,
-    OrderNotFound,
-    NoOrders,
-    WhichOrder,
+    ComposeRetry,
+    ExtractSystem,
+    ExtractUser,
+    TranslateSystem,
 }
 
 impl Prompt {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 6] = [
         Self::ComposeSystem,
         Self::ComposeUser,
-        Self::Points,
-        Self::Escalate,
-        Self::VerifyIdentity,
-        Self::OrderNotFound,
-        Self::NoOrders,
-        Self::WhichOrder,
+        Self::ComposeRetry,
+        Self::ExtractSystem,
+        Self::ExtractUser,
+        Self::TranslateSystem,
     ];
 
     fn file(self) -> (&'static str, &'static str) {
@@ -38,12 +34,10 @@ impl Prompt {
         match self {
             Self::ComposeSystem => file!("compose_system.jinja"),
             Self::ComposeUser => file!("compose_user.jinja"),
-            Self::Points => file!("replies/points.jinja"),
-            Self::Escalate => file!("replies/escalate.jinja"),
-            Self::VerifyIdentity => file!("replies/verify_identity.jinja"),
-            Self::OrderNotFound => file!("replies/order_not_found.jinja"),
-            Self::NoOrders => file!("replies/no_orders.jinja"),
-            Self::WhichOrder => file!("replies/which_order.jinja"),
+            Self::ComposeRetry => file!("compose_retry.jinja"),
+            Self::ExtractSystem => file!("extract_system.jinja"),
+            Self::ExtractUser => file!("extract_user.jinja"),
+            Self::TranslateSystem => file!("translate_system.jinja"),
         }
     }
 }
@@ -62,7 +56,7 @@ impl Prompts {
         let syntax =
             SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(|e| failed(&e))?;
         environment.set_syntax(syntax);
-        // A misspelt variable is an error, not an empty space in a customer's reply.
+        // A misspelt variable is an error, not a hole in what the model is told.
         environment.set_undefined_behavior(UndefinedBehavior::Strict);
         for prompt in Prompt::ALL {
             let (name, source) = prompt.file();

@@ -5,10 +5,12 @@ use crate::{
     retrieval::{Hit, Index},
 };
 
-use super::{Citation, SupportError, ruling::Point, verify::sentences};
+use super::{Citation, SupportError, verify::sentences};
 
-/// Sentences quoted from one passage at most.
-const MAX_SENTENCES: usize = 4;
+/// Sentences quoted from one passage at most, and how much further from the question than the nearest
+/// one they may be.
+const MAX_SENTENCES: usize = 3;
+const MAX_DISTANCE: f32 = 0.15;
 
 /// A passage that a reply may rest on, with the sentences that matter.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,11 +42,6 @@ impl Quoted {
         Citation { id: passage.id.clone(), title: passage.title.clone(), quote: self.quote() }
     }
 
-    /// The sentences, as they stand in the article.
-    pub(super) fn quote(&self) -> String {
-        self.sentences.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(" ")
-    }
-
     /// The same with its nearest sentence alone.
     pub(super) fn best_sentence(mut self) -> Self {
         let best = self.similarity();
@@ -52,9 +49,9 @@ impl Quoted {
         self
     }
 
-    /// The sentences as points of a reply.
-    pub(super) fn points(&self) -> Vec<Point> {
-        self.sentences.iter().map(|s| Point::plain(s.text.clone())).collect()
+    /// The sentences, as they stand in the article.
+    pub(super) fn quote(&self) -> String {
+        self.sentences.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(" ")
     }
 }
 
@@ -88,6 +85,8 @@ fn quote(embed: &dyn Embed, question: &str, hit: Hit) -> Result<Quoted, crate::e
     let similarity = |v: &Vec<f32>| question.iter().zip(v).map(|(a, b)| a * b).sum::<f32>();
     let mut ranked: Vec<(usize, f32)> = rest.iter().map(similarity).enumerate().collect();
     ranked.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    let best = ranked.first().map_or(0.0, |(_, similarity)| *similarity);
+    ranked.retain(|(_, similarity)| *similarity >= best - MAX_DISTANCE);
     ranked.truncate(MAX_SENTENCES);
     ranked.sort_unstable_by_key(|(i, _)| *i);
     let sentence = |(i, similarity): (usize, f32)| QuotedSentence { text: candidates[i].clone(), similarity };

@@ -8,6 +8,7 @@ use crate::engine::{EngineError, Usage};
 use crate::model::chat::Message;
 
 use super::Quoted;
+pub use crate::playbook::{Missed, Outcome};
 
 /// A ticket as the helpdesk hands it over.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,24 +44,6 @@ pub enum Decision {
     /// Send it.
     Reply,
     /// A person takes over; the text only says so.
-    Escalate,
-}
-
-/// What kind of end the ticket comes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// Answered from data or policy.
-    Answer,
-    /// Against policy, and the reply says so.
-    Deny,
-    /// Allowed; an action is proposed.
-    Action,
-    /// Something is missing and the reply asks for it.
-    Clarify,
-    /// Must not be met.
-    Refuse,
-    /// A person must take it.
     Escalate,
 }
 
@@ -137,8 +120,10 @@ pub struct Report {
     pub confidence: f32,
     /// Who wrote the text.
     pub written_by: WrittenBy,
-    /// Milliseconds of each stage, in the order of the path.
+    /// Milliseconds of each stage.
     pub timings_ms: BTreeMap<String, u64>,
+    /// How the answer came to be.
+    pub explain: Trace,
 }
 
 /// The answer to a ticket.
@@ -148,21 +133,89 @@ pub struct Answer {
     pub content: String,
     /// Everything beside it.
     pub report: Report,
-    /// Tokens that writing it took.
+    /// Tokens that reading and writing took.
     pub usage: Usage,
-    /// What it rests on, for the command line and for tests; not part of the HTTP answer.
-    pub trace: Trace,
 }
 
-/// What an answer rests on.
-#[derive(Debug, Clone, PartialEq, Default)]
+/// How an answer came to be, stage by stage.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
 pub struct Trace {
+    /// The message in English, where it was in another language.
+    pub translation: Option<String>,
+    /// The playbook's rule on each request that it decided.
+    pub rules: Vec<RuleTaken>,
     /// What the reply had to say.
     pub points: Vec<String>,
-    /// Passages that were found, best first, with both ranks.
-    pub passages: Vec<Quoted>,
-    /// What the verifier objected to in the model's draft.
+    /// Passages that were found, best first.
+    pub passages: Vec<Found>,
+    /// What the verifier objected to in the model's drafts.
     pub faults: Vec<String>,
+}
+
+/// A passage that was found for a question.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Found {
+    /// `article#section`.
+    pub id: String,
+    /// Rank among the passages by words, from 1; `None` where it is not among them.
+    pub rank_by_words: Option<usize>,
+    /// The same by meaning.
+    pub rank_by_meaning: Option<usize>,
+    /// Similarity of its best sentence to the question, −1 to 1.
+    pub similarity: f32,
+}
+
+impl From<&Quoted> for Found {
+    fn from(quoted: &Quoted) -> Self {
+        let hit = &quoted.hit;
+        Self {
+            id: hit.passage.id.clone(),
+            rank_by_words: hit.lexical.map(|(rank, _)| rank),
+            rank_by_meaning: hit.dense.map(|(rank, _)| rank),
+            similarity: quoted.similarity(),
+        }
+    }
+}
+
+/// Confidence, 0 to 1, below which a reply is not sent, by what it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Thresholds {
+    /// Of replies that answer a question.
+    pub answer: f32,
+    /// Of replies that deny a request.
+    pub deny: f32,
+    /// Of replies that propose an action.
+    pub action: f32,
+    /// Of replies that ask for something.
+    pub clarify: f32,
+}
+
+impl Thresholds {
+    /// The threshold of an outcome.
+    pub fn of(&self, outcome: Outcome) -> f32 {
+        match outcome {
+            Outcome::Answer => self.answer,
+            Outcome::Deny | Outcome::Refuse => self.deny,
+            Outcome::Action => self.action,
+            Outcome::Clarify => self.clarify,
+            Outcome::Escalate => 0.0,
+        }
+    }
+}
+
+/// The rule of the playbook that decided a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RuleTaken {
+    /// What was asked for.
+    pub intent: String,
+    /// The rule; `None` where none fitted.
+    pub rule: Option<String>,
+    /// The rules before it, and the conditions that were not met.
+    pub missed: Vec<Missed>,
+    /// What the model read in the message, as JSON.
+    pub form: String,
+    /// The facts that the rules looked at, as JSON.
+    pub facts: String,
 }
 
 /// Why a ticket could not be processed at all. (What can be processed but not answered is an

@@ -228,9 +228,9 @@ pub(crate) fn denial() -> Answer {
             confidence: 0.75,
             written_by: WrittenBy::Model,
             timings_ms: BTreeMap::from([("triage".to_owned(), 4), ("compose".to_owned(), 2100)]),
+            explain: Trace::default(),
         },
         usage: USAGE,
-        trace: Trace::default(),
     }
 }
 
@@ -251,6 +251,5 @@ pub(crate) fn escalation() -> Answer {
             ..denial.report
         },
         usage: Usage::default(),
-        trace: Trace::default(),
     }
 }

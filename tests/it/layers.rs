@@ -12,6 +12,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("hub", &[]),
     ("store", &[]),
+    ("playbook", &[]),
     ("actions", &["store"]),
     ("ops", &["config"]),
     ("telemetry", &["config"]),
@@ -26,7 +27,8 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bench", &["engine", "model"]),
 ];
 
-const BELOW_SUPPORT: &[&str] = &["actions", "engine", "intent", "retrieval", "store", "model", "embed"];
+const BELOW_SUPPORT: &[&str] =
+    &["actions", "engine", "intent", "retrieval", "store", "playbook", "model", "embed"];
 
 const ABOVE_SUPPORT: &[&str] = &[
     "support",

@@ -7,17 +7,19 @@ use candle_core::Device;
 use chrono::NaiveDate;
 use futures::stream;
 use rstest::rstest;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 use tier0::{
     embed::{Embed, MiniLm},
     engine::{EngineError, Event, EventStream, FinishReason, Generate, ModelInfo, Request, Usage},
     intent::{Classifier, IntentHead},
     model::{TokenId, chat::Message, chat::Role},
+    playbook::Playbook,
     retrieval::{self, Index},
     store::{OrderStore, Sender, SqliteStore, demo},
     support::{
-        Answer, AnswerTicket, Channel, Decision, Outcome, Parts, Settings, Support, SupportError, Ticket,
-        WrittenBy,
+        Answer, AnswerTicket, Channel, Decision, Outcome, Parts, Settings, Support, SupportError, Thresholds,
+        Ticket, WrittenBy,
     },
 };
 use tokio::sync::OnceCell;
@@ -51,6 +53,8 @@ impl Writer {
 struct ScriptedWriter {
     info: ModelInfo,
     writer: Writer,
+    /// What it fills into every form.
+    form: Value,
 }
 
 #[async_trait]
@@ -69,7 +73,10 @@ impl Generate for ScriptedWriter {
 
     fn submit(&self, request: Request) -> Result<EventStream, EngineError> {
         let prompt: String = request.prompt.iter().map(|t| char::from_u32(t.0).unwrap()).collect();
-        let text = self.writer.write(&prompt);
+        let text = match &request.grammar {
+            Some(_) => self.form.to_string(),
+            None => self.writer.write(&prompt),
+        };
         let mut events: Vec<Result<Event, EngineError>> = vec![];
         if !text.is_empty() {
             events.push(Ok(Event::Text(text)));
@@ -121,21 +128,26 @@ async fn open_shared() -> Option<Shared> {
 
 impl Shop {
     fn support(&self, writer: Writer) -> Support {
+        self.support_reading(writer, json!({}))
+    }
+
+    fn support_reading(&self, writer: Writer, form: Value) -> Support {
         let info = ModelInfo { id: "writer".to_owned(), context_length: 100_000 };
         let parts = Parts {
             classifier: Arc::new(
                 Classifier::new(Arc::clone(&self.shared.embed), IntentHead::shipped().unwrap()).unwrap(),
             ),
             store: Arc::new(self.store.clone()),
+            playbook: Some(Arc::new(Playbook::parse(demo::PLAYBOOK).unwrap())),
             index: Arc::clone(&self.shared.index),
             embed: Arc::clone(&self.shared.embed),
-            llm: Arc::new(ScriptedWriter { info, writer }),
+            llm: Arc::new(ScriptedWriter { info, writer, form }),
         };
         let settings = Settings {
             store_name: Some("Larkmoor".to_owned()),
             max_reply_tokens: 300,
             n_passages: 3,
-            min_confidence: 0.5,
+            min_confidence: Thresholds { answer: 0.5, deny: 0.5, action: 0.5, clarify: 0.4 },
             min_similarity: 0.45,
         };
         Support::new(parts, settings).unwrap()
@@ -143,6 +155,11 @@ impl Shop {
 
     async fn ask(&self, writer: Writer, ticket: Ticket) -> Answer {
         self.support(writer).answer(&ticket).await.unwrap()
+    }
+
+    /// Asks a model that reads this in the message.
+    async fn ask_reading(&self, form: Value, ticket: Ticket) -> Answer {
+        self.support_reading(Writer::Faithful, form).answer(&ticket).await.unwrap()
     }
 }
 
@@ -222,7 +239,7 @@ async fn a_draft_with_an_invention_never_goes_out() {
         let data = shop.ask(writer, from_maya("Where is my order #T10023?")).await;
         assert_eq!(data.report.written_by, WrittenBy::Template);
         assert!(!data.content.contains("25.00") && data.content.contains("#T10023"), "{}", data.content);
-        assert!(!data.trace.faults.is_empty());
+        assert!(!data.report.explain.faults.is_empty());
 
         let policy = shop.ask(writer, from_maya("How many days do I have to return an item?")).await;
         assert_eq!(policy.report.decision, Decision::Escalate, "{}", policy.content);
@@ -251,13 +268,13 @@ async fn a_policy_question_is_answered_in_the_articles_words_for_anyone() {
 async fn the_section_that_answers_is_the_one_that_is_quoted(#[case] question: &str, #[case] said: &str) {
     let Some(shop) = shop().await else { return };
     let answer = shop.ask(Writer::Faithful, ticket(question, None, false)).await;
-    assert!(answer.content.contains(said), "{}\n{:#?}", answer.content, answer.trace.passages);
+    assert!(answer.content.contains(said), "{}\n{:#?}", answer.content, answer.report.explain.passages);
 }
 
 #[rstest]
 #[case("This is the third time my parcel is late, your service is a disgrace and I want to complain!")]
 #[case("Please let me talk to a human being.")]
-#[case("Please cancel my order #T10091, I don't need it any more.")]
+#[case("I am going to sue you over order #T10023, you will hear from my lawyer.")]
 #[tokio::test(flavor = "multi_thread")]
 async fn what_needs_a_person_reaches_one(#[case] message: &str) {
     let Some(shop) = shop().await else { return };
@@ -287,4 +304,68 @@ async fn a_conversation_without_a_question_is_an_error() {
     assert!(matches!(support.answer(&empty).await, Err(SupportError::NoUserMessage)));
     empty.messages.clear();
     assert!(matches!(support.answer(&empty).await, Err(SupportError::NoUserMessage)));
+}
+
+const CANCEL: &str = "Please cancel my order #T10091, I don't need it any more.";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_playbook_allows_is_proposed_not_done() {
+    let Some(shop) = shop().await else { return };
+    let answer = shop.ask_reading(json!({"reason": "no longer needed"}), from_maya(CANCEL)).await;
+    let report = &answer.report;
+    assert_eq!(report.outcome, Outcome::Action, "{report:#?}");
+    let action = report.action.as_ref().unwrap();
+    assert_eq!(action.name, "cancel_order");
+    assert_eq!(
+        Value::Object(action.arguments.clone()),
+        json!({"order_id": "#T10091", "reason": "no longer needed"})
+    );
+    assert!(answer.content.contains("confirm") && !answer.content.contains("has been cancelled"));
+    assert!(report.citations.iter().all(|citation| !citation.quote.is_empty()), "{:?}", report.citations);
+    assert_eq!(report.explain.rules[0].intent, "cancel_order");
+}
+
+#[rstest]
+#[case::other_reading(json!({"reason": "other"}))]
+#[case::no_reading(json!({"reason": "not said"}))]
+#[case::not_of_the_playbook(json!({"reason": "because"}))]
+#[case::broken(json!("{"))]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reason_that_two_readings_do_not_share_is_asked_for(#[case] form: Value) {
+    let Some(shop) = shop().await else { return };
+    let answer = shop.ask_reading(form, from_maya(CANCEL)).await;
+    assert_eq!(answer.report.outcome, Outcome::Clarify, "{}", answer.content);
+    assert_eq!(answer.report.action, None);
+}
+
+#[rstest]
+#[case::another_customers("Please cancel order #T10042, I no longer need it.", from_maya as fn(&str) -> Ticket, Outcome::Clarify)]
+#[case::shipped("Please cancel order #T10023, I no longer need it.", from_maya as fn(&str) -> Ticket, Outcome::Deny)]
+#[case::unverified(CANCEL, unverified as fn(&str) -> Ticket, Outcome::Clarify)]
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_proposed_that_is_not_allowed(
+    #[case] message: &str,
+    #[case] from: fn(&str) -> Ticket,
+    #[case] outcome: Outcome,
+) {
+    let Some(shop) = shop().await else { return };
+    let answer = shop.ask_reading(json!({"reason": "no longer needed"}), from(message)).await;
+    assert_eq!(answer.report.outcome, outcome, "{}", answer.content);
+    assert_eq!(answer.report.action, None);
+}
+
+fn unverified(message: &str) -> Ticket {
+    ticket(message, Some(demo::CUSTOMER_EMAIL), false)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_requests_get_one_reply() {
+    let Some(shop) = shop().await else { return };
+    let message = "1) Where is my order #T10023? 2) Please cancel #T10091, I don't need it any more.";
+    let answer = shop.ask_reading(json!({"reason": "no longer needed"}), from_maya(message)).await;
+    assert_eq!(answer.report.order_ids, ["#T10023", "#T10091"], "{}", answer.content);
+    assert_eq!(answer.report.outcome, Outcome::Action);
+    for number in tracking_numbers(&shop).await {
+        assert!(answer.content.contains(&number), "{}", answer.content);
+    }
 }

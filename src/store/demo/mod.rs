@@ -34,6 +34,9 @@ pub const DELIVERED_ORDER: &str = "#T10058";
 /// Placed by the demo customer today or yesterday.
 pub const PENDING_ORDER: &str = "#T10091";
 
+/// The rules of the shop: a playbook.
+pub const PLAYBOOK: &str = include_str!("../../../examples/demo-store/playbook.toml");
+
 #[derive(rust_embed::RustEmbed)]
 #[folder = "examples/demo-store/policies"]
 struct Policies;

@@ -1,0 +1,162 @@
+//! The sentences in `prompts/say/`: what the store's data says, in every language of the replies.
+
+use std::collections::BTreeMap;
+
+use minijinja::{Environment, UndefinedBehavior, Value};
+
+use super::SupportError;
+use crate::playbook::Language;
+
+/// One sentence in every language.
+pub(super) type Said = BTreeMap<Language, String>;
+
+const FILES: [(Language, &str); 4] = [
+    (Language::En, include_str!("../../prompts/say/en.toml")),
+    (Language::Es, include_str!("../../prompts/say/es.toml")),
+    (Language::De, include_str!("../../prompts/say/de.toml")),
+    (Language::Fr, include_str!("../../prompts/say/fr.toml")),
+];
+
+macro_rules! phrases {
+    ($($(#[$doc:meta])* $variant:ident = $key:literal,)*) => {
+        /// A sentence of the files, by its key.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub(super) enum Phrase {
+            $($(#[$doc])* $variant,)*
+        }
+
+        impl Phrase {
+            const ALL: &[Self] = &[$(Self::$variant),*];
+
+            fn key(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $key,)*
+                }
+            }
+        }
+    };
+}
+
+phrases! {
+    /// An order's status: `id`, `status`.
+    OrderStatus = "order_status",
+    /// When it was delivered: `date`, `day`.
+    DeliveredOn = "delivered_on",
+    /// When it was cancelled: `date`, `day`.
+    CancelledOn = "cancelled_on",
+    /// That it has not left yet: no values.
+    NotShipped = "not_shipped",
+    /// How to follow a parcel: `contents` (or none), `numbers`, `carrier` (or none).
+    Tracking = "tracking",
+    /// What is in an order: `id`, `items`.
+    Contents = "contents",
+    /// What an order cost: `id`, `total`.
+    Total = "total",
+    /// Where an order goes: `id`, `address`.
+    ShipsTo = "ships_to",
+    /// What was paid: `id`, `amount`, `kind`, `last4`, `other`.
+    Paid = "paid",
+    /// What was refunded: the same.
+    Refunded = "refunded",
+    /// That nothing was: `id`.
+    NoRefund = "no_refund",
+    /// A product's price: `name`, `low`, `high` (or none).
+    ProductPrice = "product_price",
+    /// One variant: `name`, `options`, `price`, `available`.
+    Variant = "variant",
+    /// How many variants: `name`, `n_available`, `n_variants`.
+    VariantCount = "variant_count",
+    /// Which variants: `options`.
+    VariantList = "variant_list",
+    /// That none can be had: `name`.
+    SoldOut = "sold_out",
+    /// That no variant is like this: `name`.
+    NoSuchVariant = "no_such_variant",
+    /// The whole reply where a person takes over.
+    Escalate = "escalate",
+    /// Asks an unverified sender to prove who they are.
+    VerifyIdentity = "verify_identity",
+    /// That no such order is in the account: `ids`.
+    OrderNotFound = "order_not_found",
+    /// What to do about it.
+    CheckTheNumber = "check_the_number",
+    /// That there is no order at all.
+    NoOrders = "no_orders",
+    /// Asks which order: `orders`, each with `id` and `items`.
+    WhichOrder = "which_order",
+}
+
+/// All sentences, compiled.
+#[derive(Debug)]
+pub(super) struct Phrases(Environment<'static>);
+
+impl Phrases {
+    /// Compiles every sentence of every language.
+    ///
+    /// # Errors
+    /// When a file is broken, or lacks a sentence.
+    pub(super) fn compile() -> Result<Self, SupportError> {
+        let mut environment = Environment::new();
+        // A misspelt variable is an error, not an empty space in a customer's reply.
+        environment.set_undefined_behavior(UndefinedBehavior::Strict);
+        for (language, file) in FILES {
+            let mut sentences: BTreeMap<String, String> = toml::from_str(file).map_err(|e| failed(&e))?;
+            for phrase in Phrase::ALL {
+                let name = name(*phrase, language);
+                let source =
+                    sentences.remove(phrase.key()).ok_or_else(|| failed(&format!("{name} is missing")))?;
+                environment.add_template_owned(name, source).map_err(|e| failed(&e))?;
+            }
+            if let Some(key) = sentences.keys().next() {
+                return Err(failed(&format!("nothing says {language}/{key}")));
+            }
+        }
+        Ok(Self(environment))
+    }
+
+    /// A sentence in every language.
+    ///
+    /// # Errors
+    /// When the sentence names something that `values` lacks.
+    pub(super) fn say(&self, phrase: Phrase, values: &Value) -> Result<Said, SupportError> {
+        let said = FILES.iter().map(|(language, _)| {
+            let template = self.0.get_template(&name(phrase, *language))?;
+            Ok((*language, template.render(values)?.trim().to_owned()))
+        });
+        said.collect::<Result<_, minijinja::Error>>().map_err(|e| failed(&e))
+    }
+}
+
+fn name(phrase: Phrase, language: Language) -> String {
+    format!("{language}/{}", phrase.key())
+}
+
+fn failed(error: &dyn std::fmt::Display) -> SupportError {
+    SupportError::Stage { stage: "phrases", reason: error.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use minijinja::context;
+
+    use super::*;
+
+    #[test]
+    fn every_sentence_is_there_in_every_language() {
+        let said = Phrases::compile()
+            .unwrap()
+            .say(Phrase::OrderStatus, &context! { id => "#A1", status => "pending" })
+            .unwrap();
+        assert_eq!(said.len(), FILES.len());
+        for sentence in said.values() {
+            assert!(sentence.contains("#A1") && sentence.contains("pending"), "{sentence}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_is_not_given_is_an_error() {
+        assert!(Phrases::compile().unwrap().say(Phrase::OrderStatus, &context! { id => "#A1" }).is_err());
+    }
+}

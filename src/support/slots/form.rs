@@ -1,0 +1,176 @@
+//! The form that the model fills in: one JSON object whose answers are taken from the store and the
+//! playbook.
+
+use futures::StreamExt;
+use minijinja::context;
+use serde_json::{Map, Value, json};
+
+use super::{Reading, SlotReader, items, payment};
+use crate::{
+    engine::{Event, Grammar, Request, Usage},
+    model::chat::{Message, Role},
+    playbook::{SlotKind, SlotSpec},
+};
+
+use super::super::{SupportError, case_facts::method_name, prompts::Prompt, words::words};
+
+/// What stands for an answer that the message does not give.
+pub(super) const NOT_SAID: &str = "not said";
+/// Characters of a message that the model gets to see.
+const MAX_MESSAGE_CHARS: usize = 1500;
+/// Longest answer of one line, and of the whole form.
+const MAX_LINE_CHARS: usize = 60;
+const MAX_TOKENS: usize = 200;
+
+/// Questions to the model about one message.
+#[derive(Debug, Default)]
+pub(super) struct Form {
+    questions: Vec<Question>,
+}
+
+#[derive(Debug)]
+struct Question {
+    name: String,
+    /// What to put there, in words.
+    ask: String,
+    schema: Value,
+}
+
+/// What the model put into the form.
+#[derive(Debug, Default)]
+pub(super) struct Answers(Map<String, Value>);
+
+impl Form {
+    /// Asks for those of the slots that the words alone do not settle.
+    pub(super) fn new(specs: &[(&str, &SlotSpec)], reading: Reading<'_>) -> Self {
+        let questions = specs.iter().filter_map(|(name, spec)| {
+            let (ask, schema) = match spec.kind {
+                SlotKind::Choice => choice(spec),
+                SlotKind::Address => address(),
+                SlotKind::Payment if payment::is_mentioned(&words(reading.message)) => {
+                    payment_method(reading)
+                }
+                SlotKind::Items => items_of_order(reading)?,
+                SlotKind::Payment | SlotKind::Wanted => return None,
+            };
+            Some(Question { name: (*name).to_owned(), ask, schema })
+        });
+        Self { questions: questions.collect() }
+    }
+
+    /// Has the model fill the form in.
+    pub(super) async fn fill_in(
+        &self,
+        reader: &SlotReader,
+        reading: Reading<'_>,
+    ) -> Result<(Answers, Usage), SupportError> {
+        if self.questions.is_empty() {
+            return Ok((Answers::default(), Usage::default()));
+        }
+        let message: String = reading.message.chars().take(MAX_MESSAGE_CHARS).collect();
+        let questions: Vec<_> =
+            self.questions.iter().map(|q| context! { name => &q.name, ask => &q.ask }).collect();
+        let items = reading.order.map(items::labels).unwrap_or_default();
+        let system = reader.prompts.render(Prompt::ExtractSystem, context! {})?;
+        let user = reader.prompts.render(Prompt::ExtractUser, context! { message, questions, items })?;
+        let messages = [Message::new(Role::System, system), Message::new(Role::User, user)];
+        let request = Request {
+            max_tokens: Some(MAX_TOKENS),
+            grammar: Some(Grammar::JsonSchema(self.schema())),
+            speculate: true,
+            ..Request::new(reader.llm.chat_prompt(&messages)?)
+        };
+        let mut events = reader.llm.submit(request)?;
+        let (mut text, mut total) = (String::new(), Usage::default());
+        while let Some(event) = events.next().await {
+            match event? {
+                Event::Text(piece) => text.push_str(&piece),
+                Event::Logprob(_) => {}
+                Event::Finished { usage, .. } => total += usage,
+            }
+        }
+        // A form that ran into its limit is as good as empty: the rules will ask.
+        Ok((Answers(serde_json::from_str(&text).unwrap_or_default()), total))
+    }
+
+    fn schema(&self) -> Value {
+        let properties: Map<String, Value> =
+            self.questions.iter().map(|q| (q.name.clone(), q.schema.clone())).collect();
+        let required: Vec<&str> = self.questions.iter().map(|q| q.name.as_str()).collect();
+        json!({"type": "object", "properties": properties, "required": required, "additionalProperties": false})
+    }
+}
+
+impl Answers {
+    /// A one-word answer; `None` where the message gives none.
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).and_then(Value::as_str).filter(|text| *text != NOT_SAID && !text.is_empty())
+    }
+
+    /// An answer with several lines.
+    pub(super) fn object(&self, name: &str) -> Option<&Map<String, Value>> {
+        self.0.get(name).and_then(Value::as_object)
+    }
+
+    /// An answer that is a list.
+    pub(super) fn list(&self, name: &str) -> Vec<&str> {
+        let listed = self.0.get(name).and_then(Value::as_array).into_iter().flatten();
+        listed.filter_map(Value::as_str).filter(|entry| *entry != NOT_SAID).collect()
+    }
+
+    /// All answers as they were given.
+    pub(super) fn as_json(&self) -> String {
+        serde_json::to_string(&self.0).unwrap_or_default()
+    }
+}
+
+fn choice(spec: &SlotSpec) -> (String, Value) {
+    let mut names: Vec<&str> = spec.values.iter().map(|value| value.name.as_str()).collect();
+    let meanings = spec.values.iter().map(|value| {
+        let examples: Vec<String> = value.examples.iter().map(|e| format!("\"{e}\"")).collect();
+        format!("\"{}\": {} (such as {})", value.name, value.means, examples.join(", "))
+    });
+    let meanings: Vec<String> =
+        meanings.chain([format!("\"{NOT_SAID}\": the message does not say")]).collect();
+    names.push(NOT_SAID);
+    (format!("what the message says: {}", meanings.join("; ")), json!({ "enum": names }))
+}
+
+fn address() -> (String, Value) {
+    let line = json!({"type": "string", "maxLength": MAX_LINE_CHARS});
+    let fields = ["line1", "line2", "city", "region", "postal_code", "country"];
+    let properties: Map<String, Value> =
+        fields.iter().map(|field| ((*field).to_owned(), line.clone())).collect();
+    let ask = "the new address, copied from the message: line1 is street and number, line2 is flat or suite, \
+               region is the state; \"\" for what the message does not say";
+    let schema = json!({
+        "type": "object", "properties": properties, "required": fields, "additionalProperties": false,
+    });
+    (ask.to_owned(), schema)
+}
+
+fn payment_method(reading: Reading<'_>) -> (String, Value) {
+    let own = reading.customer.payment_methods.iter().map(method_name);
+    let names: Vec<String> = [payment::ORIGINAL.to_owned()]
+        .into_iter()
+        .chain(own)
+        .chain([payment::FOREIGN.to_owned(), NOT_SAID.to_owned()])
+        .collect();
+    let ask = format!(
+        "where the customer wants the money to go or to come from: \"{}\" is the way the order was paid, \"{}\" is \
+         any method that is not listed or not the customer's own",
+        payment::ORIGINAL,
+        payment::FOREIGN
+    );
+    (ask, json!({ "enum": names }))
+}
+
+/// `None` where there is nothing to choose from.
+fn items_of_order(reading: Reading<'_>) -> Option<(String, Value)> {
+    let mut labels = items::labels(reading.order?);
+    let n_items = Some(labels.len()).filter(|n| *n > 1)?;
+    labels.push(NOT_SAID.to_owned());
+    // A list that may be empty is left empty by small models.
+    let schema = json!({"type": "array", "items": {"enum": labels}, "minItems": 1, "maxItems": n_items});
+    Some(("items that the customer wants to return, exchange or change".to_owned(), schema))
+}

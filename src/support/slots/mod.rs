@@ -1,0 +1,99 @@
+//! What a request says of the things that the playbook's rules look at: which items, which reason,
+//! which address.
+//!
+//! The model reads the message into a form whose answers are all taken from the store (an item that
+//! is not in the order cannot come out), and a second reading of the words themselves has to agree.
+//! Where the two differ, the slot stays empty and the playbook's rules ask.
+
+mod address;
+mod choice;
+mod form;
+mod items;
+mod payment;
+mod wanted;
+
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::{SupportError, prompts::Prompts, words::words};
+use crate::{
+    embed::Embed,
+    engine::{Generate, Usage},
+    playbook::{Playbook, SlotKind, SlotSpec},
+    store::{Customer, Order, OrderStore},
+};
+use form::{Answers, Form};
+
+/// Reads slots out of messages.
+#[derive(Clone)]
+pub(super) struct SlotReader {
+    pub(super) llm: Arc<dyn Generate>,
+    pub(super) embed: Arc<dyn Embed>,
+    pub(super) store: Arc<dyn OrderStore>,
+    pub(super) prompts: Arc<Prompts>,
+}
+
+/// What the slots are read from.
+#[derive(Clone, Copy)]
+pub(super) struct Reading<'a> {
+    /// The customer's words, in English.
+    pub(super) message: &'a str,
+    pub(super) order: Option<&'a Order>,
+    pub(super) customer: &'a Customer,
+}
+
+/// The slots of a request, by name, in the form that the playbook's rules see.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Slots {
+    pub(super) values: Map<String, Value>,
+    /// What the model put into the form, as JSON.
+    pub(super) form: String,
+    pub(super) usage: Usage,
+}
+
+impl SlotReader {
+    /// Fills the slots that an intent needs.
+    ///
+    /// # Errors
+    /// When the model, the store or the embedding fails.
+    pub(super) async fn read(
+        &self,
+        playbook: &Playbook,
+        names: &[String],
+        reading: Reading<'_>,
+    ) -> Result<Slots, SupportError> {
+        let specs: Vec<(&str, &SlotSpec)> =
+            names.iter().filter_map(|name| Some((name.as_str(), playbook.slot(name)?))).collect();
+        let form = Form::new(&specs, reading);
+        let (answers, usage) = form.fill_in(self, reading).await?;
+        let mut slots = Slots { usage, form: answers.as_json(), ..Slots::default() };
+        for (name, spec) in &specs {
+            let value = self.value(name, spec, reading, &answers, &slots).await?;
+            slots.values.insert((*name).to_owned(), value);
+        }
+        Ok(slots)
+    }
+
+    async fn value(
+        &self,
+        name: &str,
+        spec: &SlotSpec,
+        reading: Reading<'_>,
+        answers: &Answers,
+        so_far: &Slots,
+    ) -> Result<Value, SupportError> {
+        let said = words(reading.message);
+        Ok(match (spec.kind, reading.order) {
+            (SlotKind::Choice, _) => choice::read(self, spec, reading.message, answers.text(name)).await?,
+            (SlotKind::Address, _) => address::read(answers.object(name), &said),
+            (SlotKind::Payment, order) => payment::read(answers.text(name), &said, reading.customer, order),
+            (SlotKind::Items, Some(order)) => items::read(&answers.list(name), reading.message, order),
+            (SlotKind::Wanted, Some(order)) => {
+                let chosen = items::chosen(&so_far.values, order);
+                wanted::read(self.store.as_ref(), order, &chosen, &said).await?
+            }
+            (SlotKind::Items | SlotKind::Wanted, None) => Value::Null,
+        })
+    }
+}

@@ -1,0 +1,300 @@
+//! Points that state what the store's data says: one fact each, with the words that a reply must
+//! carry over unchanged.
+
+use chrono::{DateTime, Utc};
+use minijinja::{Value, context};
+
+use super::{
+    SupportError,
+    brief::Point,
+    phrases::{Phrase, Phrases, Said},
+    words::{mentions, words},
+};
+use crate::store::{Currency, Customer, Order, Payment, PaymentKind, Shipment};
+
+/// Statuses of orders that have not left yet.
+const NOT_SHIPPED: [&str; 2] = ["pending", "processed"];
+
+/// Makes points of the store's data.
+#[derive(Clone, Copy)]
+pub(super) struct Stater<'a> {
+    pub(super) phrases: &'a Phrases,
+}
+
+/// What a question about an order wants to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Aspects {
+    items: bool,
+    total: bool,
+    payment: bool,
+    address: bool,
+    status: bool,
+    tracking: bool,
+}
+
+type Points = Result<Vec<Point>, SupportError>;
+
+impl Stater<'_> {
+    pub(super) fn say(&self, phrase: Phrase, values: &Value) -> Result<Said, SupportError> {
+        self.phrases.say(phrase, values)
+    }
+
+    fn stating(
+        &self,
+        phrase: Phrase,
+        values: &Value,
+        must: impl IntoIterator<Item = String>,
+    ) -> Result<Point, SupportError> {
+        Ok(Point::stating(self.say(phrase, values)?, must))
+    }
+
+    /// Where an order is: its status, when that was reached, and how to follow it.
+    pub(super) fn status(&self, order: &Order) -> Points {
+        let status = order.status.as_str();
+        let mut points = vec![self.order_status(order)?];
+        if let (Some(at), "delivered") = (order.delivered_at, status) {
+            points.push(self.dated(Phrase::DeliveredOn, at)?);
+        }
+        if let (Some(at), "cancelled") = (order.cancelled_at, status) {
+            points.push(self.dated(Phrase::CancelledOn, at)?);
+        }
+        for shipment in &order.shipments {
+            points.extend(self.tracking(order, shipment)?);
+        }
+        if order.shipments.is_empty() && NOT_SHIPPED.iter().any(|known| status.starts_with(known)) {
+            points.push(Point::plain(self.say(Phrase::NotShipped, &context! {})?));
+        }
+        Ok(points)
+    }
+
+    /// What is in an order, what was paid and where it goes: what `question` asks of these, or all.
+    pub(super) fn details(&self, order: &Order, customer: &Customer, question: &str) -> Points {
+        let aspects = Aspects::of(question);
+        let mut points = Vec::new();
+        if aspects.items {
+            points.push(self.contents(order)?);
+        }
+        if aspects.total {
+            let values = context! { id => order.id.to_string(), total => order.items_total().to_string() };
+            points.push(self.stating(Phrase::Total, &values, [order.items_total().to_string()])?);
+        }
+        if aspects.payment {
+            for payment in &order.payments {
+                points.push(self.money(order, payment, customer)?);
+            }
+        }
+        if aspects.address {
+            points.push(self.ships_to(order)?);
+        }
+        if aspects.tracking {
+            points.extend(self.status(order)?);
+        } else if aspects.status {
+            points.push(self.order_status(order)?);
+        }
+        Ok(points)
+    }
+
+    /// What has come back of an order's money.
+    pub(super) fn refunds(&self, order: &Order, customer: &Customer) -> Points {
+        let mut points = vec![self.order_status(order)?];
+        let refunds: Vec<&Payment> =
+            order.payments.iter().filter(|p| p.kind == PaymentKind::Refund).collect();
+        if refunds.is_empty() {
+            let values = context! { id => order.id.to_string() };
+            points.push(self.stating(Phrase::NoRefund, &values, ["no refund".to_owned()])?);
+        }
+        for payment in refunds {
+            points.push(self.money(order, payment, customer)?);
+        }
+        Ok(points)
+    }
+
+    fn order_status(&self, order: &Order) -> Result<Point, SupportError> {
+        let (id, status) = (order.id.to_string(), order.status.to_string());
+        self.stating(
+            Phrase::OrderStatus,
+            &context! { id => &id, status => &status },
+            [id.clone(), status.clone()],
+        )
+    }
+
+    fn contents(&self, order: &Order) -> Result<Point, SupportError> {
+        let items = order.items.iter().map(|item| {
+            let options = item.options.to_string();
+            let options = if options.is_empty() { options } else { format!(" ({options})") };
+            format!("{} × {}{options}, {}", item.quantity, item.name, order.money(item.unit_price))
+        });
+        let values = context! { id => order.id.to_string(), items => items.collect::<Vec<_>>() };
+        let must = order.items.iter().map(|item| item.name.clone()).chain([order.id.to_string()]);
+        self.stating(Phrase::Contents, &values, must)
+    }
+
+    fn ships_to(&self, order: &Order) -> Result<Point, SupportError> {
+        let address = &order.shipping_address;
+        let values = context! { id => order.id.to_string(), address => address.to_string() };
+        self.stating(Phrase::ShipsTo, &values, [address.line1.clone(), address.postal_code.clone()])
+    }
+
+    fn dated(&self, phrase: Phrase, at: DateTime<Utc>) -> Result<Point, SupportError> {
+        let (year, day) = (at.format("%Y").to_string(), at.format("%-d").to_string());
+        let values =
+            context! { date => at.format("%-d %B %Y").to_string(), day => at.format("%d.%m.%Y").to_string() };
+        self.stating(phrase, &values, [year, day])
+    }
+
+    fn tracking(&self, order: &Order, shipment: &Shipment) -> Result<Option<Point>, SupportError> {
+        let numbers = &shipment.tracking_numbers;
+        if numbers.is_empty() {
+            return Ok(None);
+        }
+        let contents = (order.shipments.len() > 1).then(|| contents(order, shipment));
+        let carrier = &shipment.carrier;
+        let must = numbers.iter().chain(carrier).cloned();
+        self.stating(Phrase::Tracking, &context! { contents, numbers, carrier }, must).map(Some)
+    }
+
+    fn money(&self, order: &Order, payment: &Payment, customer: &Customer) -> Result<Point, SupportError> {
+        let amount = order.money(payment.amount).to_string();
+        let method = customer.payment_method(&payment.payment_method_id);
+        let kind = method.map_or("gone", |method| method.kind.as_str());
+        let other = kind.replace('_', " ");
+        let last4 = method.and_then(|method| method.last4.clone());
+        let phrase = match payment.kind {
+            PaymentKind::Payment => Phrase::Paid,
+            PaymentKind::Refund => Phrase::Refunded,
+        };
+        let named = match kind {
+            "credit_card" => "credit card",
+            "gift_card" => "gift card",
+            "paypal" => "PayPal",
+            _ => "",
+        };
+        let must = [amount.clone()].into_iter().chain((!named.is_empty()).then(|| named.to_owned()));
+        self.stating(phrase, &context! { id => order.id.to_string(), amount, kind, other, last4 }, must)
+    }
+}
+
+/// Prices in the store's currency.
+pub(super) fn price(amount: crate::store::Amount, currency: &Currency) -> String {
+    amount.in_currency(currency).to_string()
+}
+
+/// A name for the items, short enough to tell orders apart: `Water Bottle and 2 more`.
+pub(super) fn item_summary(order: &Order) -> String {
+    match order.items.as_slice() {
+        [] => "no items".to_owned(),
+        [one] => one.name.clone(),
+        [first, second] => format!("{} + {}", first.name, second.name),
+        [first, rest @ ..] => format!("{} + {}", first.name, rest.len()),
+    }
+}
+
+/// Names of what a shipment holds.
+fn contents(order: &Order, shipment: &Shipment) -> String {
+    let inside = order.items.iter().filter(|item| shipment.item_ids.contains(&item.item_id));
+    inside.map(|item| item.name.as_str()).collect::<Vec<_>>().join(" + ")
+}
+
+impl Aspects {
+    const ALL: Self =
+        Self { items: true, total: true, payment: true, address: true, status: true, tracking: false };
+
+    /// What the words of a question ask for; everything where they ask for nothing in particular.
+    fn of(question: &str) -> Self {
+        let said = words(question);
+        let asks = |phrases: &[&str]| mentions(&said, phrases);
+        let found = Self {
+            items: asks(&[
+                "what was in",
+                "what is in",
+                "whats in",
+                "what exactly",
+                "which items",
+                "what items",
+                "contents",
+                "contain",
+                "list everything",
+                "everything in",
+                "everything thats in",
+                "what did i order",
+                "what i ordered",
+                "what did i buy",
+                "which products",
+                "what he ordered",
+                "list of items",
+            ]),
+            total: asks(&[
+                "total",
+                "how much",
+                "cost",
+                "price",
+                "what did i pay",
+                "what i paid",
+                "amount",
+                "did i spend",
+            ]),
+            payment: asks(&[
+                "payment method",
+                "paid with",
+                "pay with",
+                "method of payment",
+                "which card",
+                "what card",
+                "how did i pay",
+                "how was it paid",
+                "payment",
+                "charged to",
+                "which account",
+            ]),
+            address: asks(&[
+                "address",
+                "delivered to",
+                "shipped to",
+                "going to",
+                "where is it going",
+                "sent to",
+            ]),
+            status: asks(&["status", "shipped yet", "where is it"]),
+            tracking: asks(&["tracking", "track", "carrier", "parcel number"]),
+        };
+        let none = Self {
+            items: false,
+            total: false,
+            payment: false,
+            address: false,
+            status: false,
+            tracking: false,
+        };
+        if found == none { Self::ALL } else { found }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn named(question: &str) -> Vec<&'static str> {
+        let Aspects { items, total, payment, address, status, tracking } = Aspects::of(question);
+        let all = [
+            (items, "items"),
+            (total, "total"),
+            (payment, "payment"),
+            (address, "address"),
+            (status, "status"),
+            (tracking, "tracking"),
+        ];
+        all.into_iter().filter_map(|(asked, name)| asked.then_some(name)).collect()
+    }
+
+    #[rstest]
+    #[case("Which payment method did I use?", &["payment"])]
+    #[case("What's in my parcel, and what was the total?", &["items", "total"])]
+    #[case("Which address is it going to?", &["address"])]
+    #[case("What is the tracking number?", &["tracking"])]
+    #[case("Tell me about my order", &["items", "total", "payment", "address", "status"])]
+    fn a_question_asks_for_its_aspects(#[case] question: &str, #[case] expected: &[&str]) {
+        assert_eq!(named(question), expected);
+    }
+}

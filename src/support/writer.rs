@@ -1,0 +1,132 @@
+//! Has the language model write: the wording of a reply, or an English version of a message.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use minijinja::context;
+use serde::Deserialize;
+
+use crate::{
+    engine::{Event, Generate, Request, Usage},
+    model::chat::{Message, Role},
+};
+
+use super::{
+    SupportError,
+    brief::Brief,
+    prompts::{Prompt, Prompts},
+};
+
+/// Characters of a customer's message that the model gets to see; the points carry the substance.
+const MAX_MESSAGE_CHARS: usize = 1500;
+/// Longest translation.
+const MAX_TRANSLATION_TOKENS: usize = 400;
+
+/// Asks the language model for words.
+#[derive(Clone)]
+pub(super) struct Writer {
+    pub(super) llm: Arc<dyn Generate>,
+    pub(super) prompts: Arc<Prompts>,
+    pub(super) store_name: Option<String>,
+    pub(super) max_reply_tokens: usize,
+    /// What the model is shown before the task.
+    pub(super) examples: Arc<[Example]>,
+}
+
+/// A reply as it should be made of its points.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(super) struct Example {
+    message: String,
+    points: Vec<String>,
+    reply: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct ExampleFile {
+    example: Vec<Example>,
+}
+
+/// The examples in `prompts/`.
+///
+/// # Errors
+/// When the file is broken.
+pub(super) fn examples() -> Result<Arc<[Example]>, SupportError> {
+    let file: ExampleFile = toml::from_str(include_str!("../../prompts/compose_examples.toml"))
+        .map_err(|error| SupportError::Stage { stage: "prompts", reason: error.to_string() })?;
+    Ok(file.example.into())
+}
+
+/// What the model wrote.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Written {
+    pub(super) text: String,
+    pub(super) usage: Usage,
+}
+
+/// A draft that cannot go out, and why.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rejected<'a> {
+    pub(super) draft: &'a str,
+    pub(super) faults: &'a [String],
+}
+
+impl Writer {
+    /// A draft that says the points of a brief; the second one knows what was wrong with the first.
+    ///
+    /// # Errors
+    /// When the engine refuses the request or breaks off.
+    pub(super) async fn reply(
+        &self,
+        message: &str,
+        brief: &Brief,
+        rejected: Option<Rejected<'_>>,
+    ) -> Result<Written, SupportError> {
+        let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
+        let points = brief.english();
+        let store = self.store_name.as_deref().unwrap_or("an online shop").to_owned();
+        let system = self.prompts.render(Prompt::ComposeSystem, context! { store })?;
+        let user = self.prompts.render(Prompt::ComposeUser, context! { message, points })?;
+        let mut messages = vec![Message::new(Role::System, system)];
+        for Example { message, points, reply } in self.examples.iter() {
+            let task = self.prompts.render(Prompt::ComposeUser, context! { message, points })?;
+            messages.extend([Message::new(Role::User, task), Message::new(Role::Assistant, reply)]);
+        }
+        messages.push(Message::new(Role::User, user));
+        if let Some(Rejected { draft, faults }) = rejected {
+            messages.push(Message::new(Role::Assistant, draft));
+            let again = self.prompts.render(Prompt::ComposeRetry, context! { faults => faults.to_vec() })?;
+            messages.push(Message::new(Role::User, again));
+        }
+        self.write(&messages, self.max_reply_tokens).await
+    }
+
+    /// A message in English.
+    ///
+    /// # Errors
+    /// When the engine refuses the request or breaks off.
+    pub(super) async fn english(&self, message: &str) -> Result<Written, SupportError> {
+        let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
+        let system = self.prompts.render(Prompt::TranslateSystem, context! {})?;
+        let messages = [Message::new(Role::System, system), Message::new(Role::User, message)];
+        self.write(&messages, MAX_TRANSLATION_TOKENS).await
+    }
+
+    async fn write(&self, messages: &[Message], max_tokens: usize) -> Result<Written, SupportError> {
+        let request = Request {
+            max_tokens: Some(max_tokens),
+            // A reply repeats its points nearly word for word.
+            speculate: true,
+            ..Request::new(self.llm.chat_prompt(messages)?)
+        };
+        let mut events = self.llm.submit(request)?;
+        let (mut text, mut total) = (String::new(), Usage::default());
+        while let Some(event) = events.next().await {
+            match event? {
+                Event::Text(piece) => text.push_str(&piece),
+                Event::Logprob(_) => {}
+                Event::Finished { usage, .. } => total += usage,
+            }
+        }
+        Ok(Written { text, usage: total })
+    }
+}
