@@ -4,13 +4,14 @@
 //! (`tests/it/layers.rs` checks it):
 //!
 //! ```text
-//! api → support → engine, intent, retrieval, store → model, embed → ops → tier0-kernels
+//! api → support → engine, intent, retrieval, actions → store, model, embed → ops → tier0-kernels
 //! ```
 //!
 //! `store` and `hub` are leaves: they know nothing of the rooms above or beside them. `cli`
 //! wires the rooms together. `ARCHITECTURE.md` tells the whole story.
 #![forbid(unsafe_code)]
 
+pub mod actions;
 pub mod api;
 pub mod bench;
 pub mod cli;

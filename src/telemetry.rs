@@ -85,6 +85,15 @@ pub struct TicketLabels {
     pub written_by: String,
 }
 
+/// What became of a confirmation.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ActionLabels {
+    /// Such as `cancel_order`.
+    pub name: String,
+    /// `done`, `repeated` (it had been done before), `refused` or `failed`.
+    pub state: &'static str,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RouteLabel {
     route: String,
@@ -121,6 +130,7 @@ pub struct Metrics {
     tickets: Family<TicketLabels, Counter>,
     stage_seconds: Durations<StageLabel>,
     tokens: Family<TokenLabels, Counter>,
+    actions: Family<ActionLabels, Counter>,
     engines: EngineFamilies,
 }
 
@@ -141,6 +151,7 @@ impl Metrics {
             tickets: Family::default(),
             stage_seconds: Family::new_with_constructor(SecondsBuckets),
             tokens: Family::default(),
+            actions: Family::default(),
             engines: EngineFamilies::new(),
         };
         metrics.register();
@@ -171,6 +182,7 @@ impl Metrics {
             "Tokens read (prompt), read without computation (cached) and written (completion)",
             self.tokens.clone(),
         );
+        registry.register("actions", "Confirmations of proposed actions", self.actions.clone());
     }
 
     /// Counts an answered request.
@@ -195,6 +207,11 @@ impl Metrics {
     pub fn tokens(&self, model: &str, kind: &'static str, n_tokens: usize) {
         let model = model.to_owned();
         self.tokens.get_or_create(&TokenLabels { model, kind }).inc_by(n_tokens as u64);
+    }
+
+    /// Counts a confirmation.
+    pub fn action(&self, labels: &ActionLabels) {
+        self.actions.get_or_create(labels).inc();
     }
 
     /// The numbers of the engine that runs `model`.
@@ -239,6 +256,7 @@ mod tests {
             outcome: "deny".to_owned(),
             written_by: "model".to_owned(),
         });
+        metrics.action(&ActionLabels { name: "cancel_order".to_owned(), state: "done" });
         let page = metrics.render().unwrap();
         for line in [
             format!(r#"tier0_build_info{{version="{}"}} 1"#, env!("CARGO_PKG_VERSION")).as_str(),
@@ -255,6 +273,7 @@ mod tests {
             r#"tier0_stage_seconds_count{stage="triage"} 1"#,
             r#"tier0_tokens_total{model="some-model",kind="completion"} 17"#,
             r#"tier0_tickets_total{decision="reply",outcome="deny",written_by="model"} 1"#,
+            r#"tier0_actions_total{name="cancel_order",state="done"} 1"#,
         ] {
             assert!(page.contains(line), "{line} is missing from:\n{page}");
         }

@@ -2,7 +2,7 @@
 
 use axum::{
     body::Bytes,
-    extract::{FromRequest, Request},
+    extract::{FromRequest, OptionalFromRequest, Request},
     http::{HeaderMap, StatusCode, header},
 };
 use serde::Deserialize;
@@ -45,18 +45,39 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, ApiError> {
         require_json(request.headers())?;
-        let bytes =
-            Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
-                StatusCode::PAYLOAD_TOO_LARGE => ApiError::refused(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    "the body is longer than this server reads (server.max_body_bytes)",
-                ),
-                _ => ApiError::invalid("the body could not be read to its end"),
-            })?;
-        let value: Value = serde_json::from_slice(&bytes)
-            .map_err(|error| ApiError::invalid(format!("the body is not valid JSON: {error}")))?;
-        value.try_into()
+        parse(&read_to_end(request, state).await?)
     }
+}
+
+/// Where a body may be left out.
+impl<S: Send + Sync> OptionalFromRequest<S> for JsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, state: &S) -> Result<Option<Self>, ApiError> {
+        let headers = request.headers().clone();
+        let bytes = read_to_end(request, state).await?;
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        require_json(&headers)?;
+        parse(&bytes).map(Some)
+    }
+}
+
+async fn read_to_end<S: Send + Sync>(request: Request, state: &S) -> Result<Bytes, ApiError> {
+    Bytes::from_request(request, state).await.map_err(|rejection| match rejection.status() {
+        StatusCode::PAYLOAD_TOO_LARGE => ApiError::refused(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "the body is longer than this server reads (server.max_body_bytes)",
+        ),
+        _ => ApiError::invalid("the body could not be read to its end"),
+    })
+}
+
+fn parse(bytes: &[u8]) -> Result<JsonBody, ApiError> {
+    let value: Value = serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::invalid(format!("the body is not valid JSON: {error}")))?;
+    value.try_into()
 }
 
 fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {

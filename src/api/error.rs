@@ -9,6 +9,7 @@ use axum::{
 };
 use serde::Serialize;
 
+use crate::actions::{ActionError, Failure};
 use crate::engine::EngineError;
 use crate::support::SupportError;
 
@@ -129,6 +130,30 @@ impl From<SupportError> for ApiError {
             SupportError::Engine(error) => error.into(),
             SupportError::Store(_) | SupportError::Stage { .. } => Self::internal(&error),
         }
+    }
+}
+
+impl From<ActionError> for ApiError {
+    fn from(error: ActionError) -> Self {
+        let message = error.to_string();
+        let (status, code) = match &error {
+            ActionError::UnknownToken => (StatusCode::NOT_FOUND, "unknown_action_token"),
+            ActionError::NotDone { failure, .. } => match failure {
+                Failure::Expired { .. } => (StatusCode::GONE, "action_expired"),
+                Failure::WrongCustomer { .. } => (StatusCode::FORBIDDEN, "wrong_customer"),
+                Failure::Impossible { .. } => (StatusCode::CONFLICT, "action_impossible"),
+                Failure::HookRefused { .. } => (StatusCode::CONFLICT, "action_refused"),
+                Failure::Arguments { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "action_arguments"),
+                Failure::UnknownAction => (StatusCode::NOT_IMPLEMENTED, "unknown_action"),
+                Failure::HookFailed { .. } => {
+                    return Self { kind: "server_error", ..Self::refused(StatusCode::BAD_GATEWAY, message) }
+                        .with_code("action_failed");
+                }
+                Failure::Store(_) => return Self::internal(&error),
+            },
+            ActionError::Unsigned { .. } => return Self::internal(&error),
+        };
+        Self::refused(status, message).with_code(code)
     }
 }
 

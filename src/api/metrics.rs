@@ -14,9 +14,10 @@ use axum::{
 use serde::Serialize;
 
 use super::{AppState, error::ApiError};
+use crate::actions::{ActionError, Confirmed, Failure};
 use crate::engine::Usage;
 use crate::support::Report;
-use crate::telemetry::{HttpLabels, Metrics, TicketLabels};
+use crate::telemetry::{ActionLabels, HttpLabels, Metrics, TicketLabels};
 
 /// The page that Prometheus reads.
 pub(super) async fn page(State(state): State<Arc<AppState>>) -> Result<Response, ApiError> {
@@ -77,6 +78,20 @@ pub(super) fn count_ticket(metrics: &Metrics, report: &Report) {
     for (stage, &took_ms) in &report.timings_ms {
         metrics.stage(stage, Duration::from_millis(took_ms));
     }
+}
+
+/// Counts a confirmation. Of a token that nobody signed there is no name to count under.
+pub(super) fn count_action(metrics: &Metrics, outcome: &Result<Confirmed, ActionError>) {
+    let (name, state) = match outcome {
+        Ok(confirmed) if confirmed.already_confirmed => (&confirmed.name, "repeated"),
+        Ok(confirmed) => (&confirmed.name, "done"),
+        Err(ActionError::NotDone { name, failure: Failure::HookFailed { .. } | Failure::Store(_) }) => {
+            (name, "failed")
+        }
+        Err(ActionError::NotDone { name, .. }) => (name, "refused"),
+        Err(ActionError::UnknownToken | ActionError::Unsigned { .. }) => return,
+    };
+    metrics.action(&ActionLabels { name: name.clone(), state });
 }
 
 /// The name under which a plain enum goes over the wire, so that metrics and answers agree.

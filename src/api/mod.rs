@@ -2,9 +2,10 @@
 //!
 //! Place in the path: the top. A ticket goes `chat` → `support` → [`AnswerTicket`]; a
 //! conversation with a language model goes `chat` (or `completions`) → `generation` →
-//! [`Generate`]. `body`, `messages` and `params` read and check requests, `openai` and `sse`
+//! [`Generate`]; a customer's yes to a proposed action goes to `actions` → [`ConfirmAction`]. `body`, `messages` and `params` read and check requests, `openai` and `sse`
 //! shape the answers, `error` is the one place that chooses statuses.
 
+mod actions;
 mod auth;
 mod body;
 mod chat;
@@ -42,6 +43,7 @@ use tower_http::{
 pub use observer::EngineObserver;
 
 use self::{auth::Keys, error::ApiError};
+use crate::actions::ConfirmAction;
 use crate::config::Server;
 use crate::engine::Generate;
 use crate::support::AnswerTicket;
@@ -56,17 +58,20 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub struct AppState {
     models: BTreeMap<String, Arc<dyn Generate>>,
     support: Arc<dyn AnswerTicket>,
+    actions: Arc<dyn ConfirmAction>,
     metrics: Arc<Metrics>,
     server: Server,
     started: i64,
 }
 
 impl AppState {
-    /// Serves the language `models` under their own ids and `support` as [`SUPPORT_MODEL`].
+    /// Serves the language `models` under their own ids and `support` as [`SUPPORT_MODEL`]; what
+    /// its replies propose is confirmed with `actions`.
     #[must_use]
     pub fn new(
         models: Vec<Arc<dyn Generate>>,
         support: Arc<dyn AnswerTicket>,
+        actions: Arc<dyn ConfirmAction>,
         metrics: Arc<Metrics>,
         server: Server,
     ) -> Self {
@@ -74,6 +79,7 @@ impl AppState {
         Self {
             models: models.into_iter().map(named).collect(),
             support,
+            actions,
             metrics,
             server,
             started: chrono::Utc::now().timestamp(),
@@ -106,6 +112,7 @@ pub fn router(state: AppState) -> Router {
     let guarded = Router::new()
         .route("/v1/chat/completions", post(chat::create))
         .route("/v1/completions", post(completions::create))
+        .route("/v1/actions/{token}/confirm", post(actions::confirm))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{*id}", get(models::get));
     let open = Router::new().route("/health", get(health));

@@ -23,7 +23,7 @@ pub(super) async fn run(mut setup: Setup, args: AskArgs) -> Outcome {
     })
     .await??;
     let open = setup.open_store().await?;
-    let support = setup.support(&open, embed, Arc::new(engine)).await?;
+    let support = setup.support(&open, embed, Arc::new(engine), setup.actions(&open)?).await?;
     let (as_json, explain) = (args.json, args.explain);
     let answer = support.answer(&ticket(args)).await?;
     if as_json {

@@ -67,7 +67,8 @@ async fn try_lookup(setup: Setup, n_replies: usize) -> Outcome<LookupGain> {
     let embed = tokio::task::spawn_blocking(move || loading.embedder()).await??;
     let recorder = Arc::new(Recorder::new(engine.clone()));
     let open = setup.open_demo_store().await?;
-    let support = setup.support(&open, embed, Arc::clone(&recorder) as Arc<dyn Generate>).await?;
+    let llm = Arc::clone(&recorder) as Arc<dyn Generate>;
+    let support = setup.support(&open, embed, llm, setup.actions(&open)?).await?;
     for ticket in order_questions(n_replies)? {
         support.answer(&ticket).await?;
     }

@@ -76,7 +76,7 @@ async fn target(mut setup: Setup, args: &DeflectionArgs) -> Outcome<(Box<dyn Ask
     })
     .await??;
     let open = setup.open_store().await?;
-    let support = setup.support(&open, embed, Arc::new(engine)).await?;
+    let support = setup.support(&open, embed, Arc::new(engine), setup.actions(&open)?).await?;
     Ok((Box::new(InProcess(support)), label))
 }
 

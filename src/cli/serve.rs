@@ -41,11 +41,12 @@ pub(super) async fn run(mut setup: Setup, args: ServeArgs) -> Outcome {
     })
     .await??;
     let open = setup.open_store().await?;
-    let support = setup.support(&open, embed, Arc::new(engine.clone())).await?;
+    let actions = setup.actions(&open)?;
+    let support = setup.support(&open, embed, Arc::new(engine.clone()), Arc::clone(&actions)).await?;
     let language_models: Vec<Arc<dyn Generate>> = vec![Arc::new(engine)];
     let config = setup.config.server.clone();
     println!("{}", greeting(&config, listener.local_addr()?, &model.id, &open).await?);
-    let state = AppState::new(language_models, Arc::new(support), metrics, config);
+    let state = AppState::new(language_models, Arc::new(support), actions, metrics, config);
     Ok(api::serve(listener, state, told_to_stop()).await?)
 }
 

@@ -3,6 +3,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use candle_core::DType;
@@ -13,6 +14,7 @@ use super::{
     args::{Args, Command, ModelArgs},
 };
 use crate::{
+    actions::{ActionDesk, ActionKey, Execute, StoreExecutor, Webhook, WebhookExecutor},
     config::{Config, KvType, Log},
     embed::{Embed, MiniLm},
     engine::{Engine, Generate, LoadSpec, Observe},
@@ -33,6 +35,8 @@ const DEMO_NAME: &str = "Larkmoor";
 const STORE_FILE: &str = "store.sqlite";
 const DEMO_FILE: &str = "demo.sqlite";
 const INDEX_DIR: &str = "index";
+/// What confirmation tokens are signed with.
+const KEY_FILE: &str = "action.key";
 /// The store's rules, in the data folder.
 pub(super) const PLAYBOOK_FILE: &str = "playbook.toml";
 
@@ -170,12 +174,34 @@ impl Setup {
         Ok(SqliteStore::open(&self.data_dir.join(STORE_FILE)).await?)
     }
 
+    /// Where actions on a store are proposed and confirmed.
+    pub(super) fn actions(&self, open: &OpenStore) -> Outcome<Arc<ActionDesk>> {
+        let key = ActionKey::open_or_create(&self.data_dir.join(KEY_FILE))?;
+        let lifetime = Duration::from_secs(60 * self.config.actions.token_minutes);
+        Ok(Arc::new(ActionDesk::new(open.store.clone(), key, self.executor(open)?, lifetime)))
+    }
+
+    /// What carries actions out: the shop's hook where there is one, else the store itself.
+    fn executor(&self, open: &OpenStore) -> Outcome<Arc<dyn Execute>> {
+        let config = &self.config.actions;
+        if config.webhook_url.is_empty() {
+            return Ok(Arc::new(StoreExecutor));
+        }
+        let hook = Webhook {
+            url: config.webhook_url.clone(),
+            secret: config.webhook_secret.reveal().to_owned(),
+            timeout: Duration::from_secs(config.timeout_s),
+        };
+        Ok(Arc::new(WebhookExecutor::new(open.store.clone(), &hook)?))
+    }
+
     /// The support pipeline over a store.
     pub(super) async fn support(
         &self,
         open: &OpenStore,
         embed: Arc<dyn Embed>,
         llm: Arc<dyn Generate>,
+        actions: Arc<ActionDesk>,
     ) -> Outcome<Support> {
         let articles = open.store.articles().await?;
         let (index_dir, embedder) = (self.data_dir.join(INDEX_DIR), Arc::clone(&embed));
@@ -189,6 +215,7 @@ impl Setup {
             index: Arc::new(index),
             embed,
             llm,
+            actions,
         };
         Ok(Support::new(parts, self.support_settings(open.is_demo))?)
     }

@@ -9,6 +9,7 @@
 //!    `TIER0_DATA` and `TIER0_MODELS`,
 //! 4. flags: the command line sets fields after [`Config::load`] and then calls [`Config::check`].
 
+mod actions;
 mod sections;
 mod sources;
 
@@ -20,6 +21,7 @@ use std::{
 use directories::BaseDirs;
 use garde::Validate;
 
+pub use actions::{Actions, Secret};
 pub use sections::{
     ApiKey, Config, Device, KvType, Log, LogFormat, Model, Models, Server, Store, Support, UnknownDevice,
 };

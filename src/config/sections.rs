@@ -5,6 +5,8 @@ use std::{fmt, path::PathBuf};
 use garde::Validate;
 use serde::{Deserialize, Serialize};
 
+use super::Actions;
+
 /// Everything that can be set, by section.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
@@ -24,6 +26,9 @@ pub struct Config {
     /// How tickets are answered.
     #[garde(dive)]
     pub support: Support,
+    /// How confirmed actions are carried out.
+    #[garde(dive)]
+    pub actions: Actions,
     /// What the process writes about itself.
     #[garde(dive)]
     pub log: Log,

@@ -142,6 +142,38 @@ fn values_out_of_range_are_all_named() {
     assert!(!error.contains("api_keys[0]"), "{error:?}");
 }
 
+#[rstest]
+#[case::no_hook("", "", None)]
+#[case::a_secret_without_a_hook("", "short", None)]
+#[case::a_hook("https://shop.example.com/tier0?shop=1", "sixteen letters!", None)]
+#[case::inside("http://localhost:9000", "sixteen letters!", None)]
+#[case::no_secret("https://shop.example.com/", "", Some("actions.webhook_secret"))]
+#[case::short_secret("https://shop.example.com/", "fifteen letters", Some("actions.webhook_secret"))]
+#[case::no_scheme("shop.example.com/tier0", "sixteen letters!", Some("actions.webhook_url"))]
+#[case::other_scheme("ftp://shop.example.com", "sixteen letters!", Some("actions.webhook_url"))]
+#[case::no_host("https://", "sixteen letters!", Some("actions.webhook_url"))]
+fn a_hook_needs_an_address_and_a_secret(
+    #[case] url: &str,
+    #[case] secret: &str,
+    #[case] names: Option<&str>,
+) {
+    let mut config = Config::default();
+    config.actions.webhook_url = url.to_owned();
+    config.actions.webhook_secret = Secret::new(secret);
+    let problem = config.check().err().map(|error| error.to_string());
+    assert_eq!(problem.is_some(), names.is_some(), "{problem:?}");
+    if let (Some(problem), Some(name)) = (problem, names) {
+        assert!(problem.contains(name), "{problem}");
+        assert!(secret.is_empty() || !problem.contains(secret), "{problem}");
+    }
+}
+
+#[test]
+fn the_hooks_secret_can_be_set_by_a_variable() {
+    let config = load("", &[("TIER0_ACTIONS__WEBHOOK_SECRET", "sixteen letters!")]).unwrap();
+    assert_eq!(config.actions.webhook_secret.reveal(), "sixteen letters!");
+}
+
 #[test]
 fn a_named_file_must_exist() {
     let error = Config::load(Some(Path::new("no/such/file.toml"))).unwrap_err();
@@ -153,6 +185,7 @@ fn a_named_file_must_exist() {
 fn keys_do_not_show_in_debug_output() {
     let mut config = Config::default();
     config.server.api_keys = vec![ApiKey::new("a-secret")];
+    config.actions.webhook_secret = Secret::new("a-secret of the hook");
     assert!(!format!("{config:?}").contains("a-secret"));
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 
 use serde::{Deserialize, Serialize, Serializer};
+use uuid::Uuid;
 
 /// Why a text is no identifier, e-mail address or currency.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -97,6 +98,19 @@ text_newtype!(
     ArticleId,
     "the article id"
 );
+text_newtype!(
+    /// An action that a customer confirms, such as one cancellation. Never given twice.
+    ActionId,
+    "the action id"
+);
+
+impl ActionId {
+    /// An id that nobody can guess and that is not given again.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4().to_string())
+    }
+}
 
 impl ArticleId {
     /// The id of an article in a file of this stem: lower case, words joined by dashes.

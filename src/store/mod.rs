@@ -4,7 +4,9 @@
 //! `retrieval` reads its articles. Data comes in through [`import_native`], from a shop's export or
 //! from the [`demo`] shop. Every question about orders takes a [`VerifiedCustomer`], which only
 //! [`OrderStore::identify`] can make, so no text of a message can reach another customer's data.
+//! What a customer has confirmed, `actions` carries out in a [`StoreTransaction`].
 
+mod action;
 mod article;
 mod customer;
 pub mod demo;
@@ -22,17 +24,18 @@ mod timestamp;
 
 use async_trait::async_trait;
 
+pub use action::{ActionEntry, ActionState};
 pub use article::Article;
 pub use customer::{Address, Customer, Loyalty, PaymentMethod, PaymentMethodKind};
 pub use identity::{Sender, VerifiedCustomer};
 pub use ids::{
-    ArticleId, CustomerId, EmailAddress, InvalidText, ItemId, OrderId, PaymentMethodId, ProductId,
+    ActionId, ArticleId, CustomerId, EmailAddress, InvalidText, ItemId, OrderId, PaymentMethodId, ProductId,
 };
 pub use import::{BadLine, ImportError, ImportSummary, Rejections, Tally, import_native};
 pub use money::{Amount, Currency, InvalidAmount, Money};
 pub use order::{Order, OrderItem, OrderStatus, Payment, PaymentKind, Shipment};
 pub use product::{Options, Product, Variant};
-pub use sqlite::SqliteStore;
+pub use sqlite::{SqliteStore, StoreTransaction};
 
 /// The shop's data, as the support pipeline may ask for it.
 #[async_trait]

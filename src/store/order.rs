@@ -73,7 +73,8 @@ impl Order {
 }
 
 /// How far an order has come, in the shop's own words and in lower case: `pending`, `delivered`,
-/// `return requested`. The playbook gives the words their meaning.
+/// `return requested`. The playbook gives the words their meaning; confirmed actions write the ones
+/// that have a constructor.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, sqlx::Type)]
 #[serde(try_from = "String")]
 #[sqlx(transparent)]
@@ -90,6 +91,30 @@ impl OrderStatus {
             return Err(InvalidText::Empty { kind: "the order status" });
         }
         Ok(Self(status))
+    }
+
+    /// `cancelled`: it will not be delivered.
+    #[must_use]
+    pub fn cancelled() -> Self {
+        Self("cancelled".to_owned())
+    }
+
+    /// `pending (items modified)`: not sent yet, and its items have been changed once.
+    #[must_use]
+    pub fn items_modified() -> Self {
+        Self("pending (items modified)".to_owned())
+    }
+
+    /// `return requested`: the customer will send items back.
+    #[must_use]
+    pub fn return_requested() -> Self {
+        Self("return requested".to_owned())
+    }
+
+    /// `exchange requested`: the customer will send items back for others.
+    #[must_use]
+    pub fn exchange_requested() -> Self {
+        Self("exchange requested".to_owned())
     }
 
     /// The words, in lower case.

@@ -12,7 +12,7 @@ use crate::{
 pub(super) fn facts(
     order: Option<&Order>,
     customer: Option<&Customer>,
-    slots: Map<String, Value>,
+    slots: &Map<String, Value>,
     now: DateTime<Utc>,
 ) -> Facts {
     Facts::from(json!({

@@ -181,7 +181,7 @@ impl Handler {
             }
             None => super::slots::Slots::default(),
         };
-        let facts = case_facts::facts(order, lookup.customer.as_ref(), slots.values, Utc::now());
+        let facts = case_facts::facts(order, lookup.customer.as_ref(), &slots.values, Utc::now());
         let text = serde_json::to_string(facts.as_json()).unwrap_or_default();
         let order_ids = order.iter().map(|order| order.id.to_string()).collect::<Vec<_>>();
         let (end, rule, missed) = match playbook.rule(intent, &facts) {

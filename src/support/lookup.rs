@@ -1,6 +1,6 @@
 //! Which of the customer's orders a message is about. Only a verified customer's own are seen.
 
-use crate::store::{Customer, Order, OrderId, OrderStore, Sender, VerifiedCustomer};
+use crate::store::{Customer, Order, OrderId, OrderStore, Sender, StoreError, VerifiedCustomer};
 
 use super::{
     SupportError,
@@ -55,7 +55,7 @@ pub(super) async fn sender(
     ticket: &Ticket,
 ) -> Result<Option<VerifiedCustomer>, SupportError> {
     let sender = Sender { email: ticket.customer_email.clone(), verified: ticket.customer_verified };
-    store.identify(&sender).await.map_err(failed)
+    store.identify(&sender).await.map_err(|error| failed(&error))
 }
 
 /// Looks the sender and the orders up that `text` is about; where it names none, those that
@@ -70,16 +70,16 @@ pub(super) async fn look_up(
     whole: &str,
 ) -> Result<Lookup, SupportError> {
     let Some(verified) = sender else { return Ok(Lookup::of_nobody()) };
-    let customer = store.customer(verified).await.map_err(failed)?;
+    let customer = store.customer(verified).await.map_err(|error| failed(&error))?;
     let named = [text, whole].into_iter().map(named_orders).find(|named| !named.is_empty());
     let orders = match named {
         Some(named) => named_in_account(store, verified, &named).await?,
-        None => described(store.orders(verified).await.map_err(failed)?, whole),
+        None => described(store.orders(verified).await.map_err(|error| failed(&error))?, whole),
     };
     Ok(Lookup { customer: Some(customer), orders })
 }
 
-fn failed(error: crate::store::StoreError) -> SupportError {
+fn failed(error: &StoreError) -> SupportError {
     SupportError::Store(error.to_string())
 }
 
@@ -91,7 +91,7 @@ async fn named_in_account(
 ) -> Result<Orders, SupportError> {
     let mut found = Vec::new();
     for id in named {
-        found.extend(store.order(customer, id).await.map_err(failed)?);
+        found.extend(store.order(customer, id).await.map_err(|error| failed(&error))?);
     }
     if found.is_empty() {
         return Ok(Orders::NotFound(named.iter().map(ToString::to_string).collect()));

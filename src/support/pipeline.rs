@@ -6,17 +6,18 @@ use async_trait::async_trait;
 use minijinja::context;
 
 use crate::{
+    actions::{ActionDesk, Proposal},
     embed::Embed,
     engine::{Generate, Usage},
     intent::Classifier,
     model::chat::Role,
-    playbook::{Language, Playbook},
+    playbook::{Language, Playbook, ProposedAction},
     retrieval::Index,
     store::{Customer, OrderStore},
 };
 
 use super::{
-    Answer, AnswerTicket, Citation, Decision, Found, Handoff, Outcome, Quoted, Report, SupportError,
+    Action, Answer, AnswerTicket, Citation, Decision, Found, Handoff, Outcome, Quoted, Report, SupportError,
     Thresholds, Ticket, Trace, WrittenBy,
     brief::{Brief, Point},
     form_of_reply::{body_of, dress},
@@ -56,6 +57,8 @@ pub struct Parts {
     pub embed: Arc<dyn Embed>,
     /// Phrases replies.
     pub llm: Arc<dyn Generate>,
+    /// Signs the actions that replies propose.
+    pub actions: Arc<ActionDesk>,
 }
 
 /// What can be set about the pipeline.
@@ -174,7 +177,7 @@ impl AnswerTicket for Support {
         let message = last.filter(|m| !m.is_empty()).ok_or(SupportError::NoUserMessage)?;
         let mut case = self.open(ticket, message).await?;
         let answer = match self.settle(&mut case).await? {
-            Ok(reply) => self.send(case, reply),
+            Ok(reply) => self.send(case, reply)?,
             Err(hand_off) => self.escalate(case, hand_off)?,
         };
         let report = &answer.report;
@@ -412,14 +415,10 @@ impl Support {
         Ok(verify::check(body, &evidence).iter().map(ToString::to_string).collect())
     }
 
-    fn send(&self, case: Case<'_>, reply: Reply) -> Answer {
+    fn send(&self, case: Case<'_>, reply: Reply) -> Result<Answer, SupportError> {
         let Reply { brief, body, language, written_by } = reply;
         let content = self.dressed(&case, &body, language);
-        let action = brief.action.map(|action| super::Action {
-            name: action.name,
-            arguments: action.arguments,
-            confirmation_token: String::new(),
-        });
+        let action = brief.action.map(|action| self.proposed(&case, action)).transpose()?;
         let report = Report {
             decision: Decision::Reply,
             outcome: brief.outcome,
@@ -433,7 +432,19 @@ impl Support {
             timings_ms: case.clock.timings_ms,
             explain: case.trace,
         };
-        Answer { content, report, usage: case.usage }
+        Ok(Answer { content, report, usage: case.usage })
+    }
+
+    /// An action with the token that its customer's yes has to carry.
+    fn proposed(&self, case: &Case<'_>, action: ProposedAction) -> Result<Action, SupportError> {
+        let failed = |reason: String| SupportError::Stage { stage: "propose", reason };
+        let customer = case.customer.as_ref().ok_or_else(|| failed("nobody is verified".to_owned()))?;
+        let ProposedAction { name, arguments } = action;
+        let proposal = Proposal { customer: customer.id.clone(), name, arguments };
+        let confirmation_token =
+            self.parts.actions.propose(&proposal).map_err(|error| failed(error.to_string()))?;
+        let Proposal { name, arguments, .. } = proposal;
+        Ok(Action { name, arguments, confirmation_token })
     }
 
     fn escalate(&self, case: Case<'_>, hand_off: HandOff) -> Result<Answer, SupportError> {

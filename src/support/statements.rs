@@ -111,11 +111,7 @@ impl Stater<'_> {
 
     fn order_status(&self, order: &Order) -> Result<Point, SupportError> {
         let (id, status) = (order.id.to_string(), order.status.to_string());
-        self.stating(
-            Phrase::OrderStatus,
-            &context! { id => &id, status => &status },
-            [id.clone(), status.clone()],
-        )
+        self.stating(Phrase::OrderStatus, &context! { id => &id, status => &status }, [id, status])
     }
 
     fn contents(&self, order: &Order) -> Result<Point, SupportError> {

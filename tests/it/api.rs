@@ -1,5 +1,6 @@
 //! The HTTP surface from outside, with a scripted model and a scripted pipeline behind it.
 
+mod actions;
 mod answers;
 mod errors;
 mod guards;
@@ -15,6 +16,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 use tier0::{
+    actions::ConfirmAction,
     api::{AppState, router},
     config::Server,
     engine::FinishReason,
@@ -22,7 +24,7 @@ use tier0::{
 };
 use tower::ServiceExt;
 
-use crate::fakes::{ScriptedModel, ScriptedSupport, Step, denial};
+use crate::fakes::{NothingProposed, ScriptedModel, ScriptedSupport, Step, denial};
 
 /// A server that was never started: requests go straight into its router.
 struct App {
@@ -49,9 +51,23 @@ impl App {
         Self::with(hello(), ScriptedSupport::answering(denial()), server)
     }
 
+    fn with_actions(actions: Arc<dyn ConfirmAction>, server: Server) -> Self {
+        Self::new_with(hello(), ScriptedSupport::answering(denial()), actions, server)
+    }
+
     fn with(model: ScriptedModel, support: ScriptedSupport, server: Server) -> Self {
+        Self::new_with(model, support, Arc::new(NothingProposed), server)
+    }
+
+    fn new_with(
+        model: ScriptedModel,
+        support: ScriptedSupport,
+        actions: Arc<dyn ConfirmAction>,
+        server: Server,
+    ) -> Self {
         let (model, support) = (Arc::new(model), Arc::new(support));
-        Self { router: router(state(Arc::clone(&model), Arc::clone(&support), server)), model, support }
+        let router = router(state(Arc::clone(&model), Arc::clone(&support), actions, server));
+        Self { router, model, support }
     }
 
     async fn send(&self, request: Request<Body>) -> Response<Body> {
@@ -71,8 +87,13 @@ impl App {
     }
 }
 
-fn state(model: Arc<ScriptedModel>, support: Arc<ScriptedSupport>, server: Server) -> AppState {
-    AppState::new(vec![model], support, Arc::new(Metrics::new()), server)
+fn state(
+    model: Arc<ScriptedModel>,
+    support: Arc<ScriptedSupport>,
+    actions: Arc<dyn ConfirmAction>,
+    server: Server,
+) -> AppState {
+    AppState::new(vec![model], support, actions, Arc::new(Metrics::new()), server)
 }
 
 /// A model that says "Hé 👋 you".

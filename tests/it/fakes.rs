@@ -1,4 +1,5 @@
-//! A language model and a pipeline that do what a test tells them to.
+//! A language model and a pipeline that do what a test tells them to, and actions of which none has
+//! been proposed.
 
 use std::{
     collections::BTreeMap,
@@ -10,6 +11,7 @@ use std::{
 
 use futures::{Stream, StreamExt, stream};
 use tier0::{
+    actions::{ActionError, ConfirmAction, Confirmed},
     engine::{
         EngineError, Event, EventStream, FinishReason, Generate, ModelInfo, Request, TokenLogprob, Usage,
     },
@@ -17,6 +19,7 @@ use tier0::{
         TokenId,
         chat::{Message, Role},
     },
+    store::EmailAddress,
     support::{
         Answer, AnswerTicket, Citation, Decision, Handoff, IntentScore, Outcome, Report, SupportError,
         Ticket, Trace, WrittenBy,
@@ -193,6 +196,16 @@ impl AnswerTicket for ScriptedSupport {
             Ok(answer) => Ok(answer.clone()),
             Err(error) => Err(error()),
         }
+    }
+}
+
+/// Knows no token.
+pub(crate) struct NothingProposed;
+
+#[async_trait::async_trait]
+impl ConfirmAction for NothingProposed {
+    async fn confirm(&self, _: &str, _: Option<&EmailAddress>) -> Result<Confirmed, ActionError> {
+        Err(ActionError::UnknownToken)
     }
 }
 

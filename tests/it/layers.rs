@@ -13,6 +13,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("hub", &[]),
     ("store", &[]),
     ("playbook", &[]),
+    ("actions", &["store"]),
     ("ops", &["config"]),
     ("telemetry", &["config"]),
     ("model", &["ops"]),
@@ -26,10 +27,21 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bench", &["engine", "model"]),
 ];
 
-const BELOW_SUPPORT: &[&str] = &["engine", "intent", "retrieval", "store", "playbook", "model", "embed"];
+const BELOW_SUPPORT: &[&str] =
+    &["actions", "engine", "intent", "retrieval", "store", "playbook", "model", "embed"];
 
-const ABOVE_SUPPORT: &[&str] =
-    &["support", "engine", "intent", "retrieval", "store", "model", "embed", "config", "telemetry"];
+const ABOVE_SUPPORT: &[&str] = &[
+    "support",
+    "actions",
+    "engine",
+    "intent",
+    "retrieval",
+    "store",
+    "model",
+    "embed",
+    "config",
+    "telemetry",
+];
 
 /// These wire the rooms together and may import all of them.
 const WIRING: &[&str] = &["cli", "lib", "main"];

@@ -10,6 +10,7 @@ use futures::stream;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tier0::{
+    actions::{ActionDesk, ActionKey, StoreExecutor},
     embed::{Embed, MiniLm},
     engine::{EngineError, Event, EventStream, FinishReason, Generate, ModelInfo, Request, Usage},
     intent::{Classifier, IntentHead},
@@ -130,6 +131,13 @@ async fn open_shared() -> Option<Shared> {
 }
 
 impl Shop {
+    /// Where what the replies propose is confirmed.
+    pub(crate) fn desk(&self) -> ActionDesk {
+        let key = ActionKey::open_or_create(&self.shared.data.path().join("action.key")).unwrap();
+        let lifetime = std::time::Duration::from_secs(600);
+        ActionDesk::new(self.store.clone(), key, Arc::new(StoreExecutor), lifetime)
+    }
+
     pub(crate) fn support(&self, writer: Writer) -> Support {
         self.support_reading(writer, json!({}))
     }
@@ -145,6 +153,7 @@ impl Shop {
             index: Arc::clone(&self.shared.index),
             embed: Arc::clone(&self.shared.embed),
             llm: Arc::new(ScriptedWriter { info, writer, form }),
+            actions: Arc::new(self.desk()),
         };
         let settings = Settings {
             store_name: Some("Larkmoor".to_owned()),

@@ -3,7 +3,9 @@
 //! Reads of more than one table run in a transaction, so that an import which commits meanwhile is
 //! seen as a whole or not at all.
 
+mod actions;
 mod read;
+mod transaction;
 mod write;
 
 use std::path::Path;
@@ -18,6 +20,8 @@ use super::{
     Article, Counts, Currency, Customer, Order, OrderId, OrderStore, Product, ProductId, Sender, StoreError,
     VerifiedCustomer, name_match,
 };
+
+pub use transaction::StoreTransaction;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
 

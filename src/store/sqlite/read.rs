@@ -300,7 +300,7 @@ pub(super) async fn counts(db: &mut SqliteConnection) -> Result<Counts, StoreErr
 }
 
 /// A column that holds JSON; `full_name` is for the error.
-fn json<T: DeserializeOwned>(
+pub(super) fn json<T: DeserializeOwned>(
     row: &SqliteRow,
     column: &str,
     full_name: &'static str,
@@ -310,14 +310,20 @@ fn json<T: DeserializeOwned>(
         .map_err(|error| StoreError::Corrupt { column: full_name, reason: error.to_string() })
 }
 
-/// A column that holds Unix seconds; `full_name` is for the error.
-fn time(row: &SqliteRow, column: &str, full_name: &'static str) -> Result<Option<DateTime<Utc>>, StoreError> {
-    let Some(seconds) = row.try_get::<Option<i64>, _>(column)? else {
-        return Ok(None);
-    };
-    let time = DateTime::from_timestamp(seconds, 0).ok_or_else(|| StoreError::Corrupt {
+/// A column that may hold Unix seconds; `full_name` is for the error.
+pub(super) fn time(
+    row: &SqliteRow,
+    column: &str,
+    full_name: &'static str,
+) -> Result<Option<DateTime<Utc>>, StoreError> {
+    let seconds: Option<i64> = row.try_get(column)?;
+    seconds.map(|seconds| moment(seconds, full_name)).transpose()
+}
+
+/// The moment of these Unix seconds; `full_name` is for the error.
+pub(super) fn moment(seconds: i64, full_name: &'static str) -> Result<DateTime<Utc>, StoreError> {
+    DateTime::from_timestamp(seconds, 0).ok_or_else(|| StoreError::Corrupt {
         column: full_name,
         reason: format!("{seconds} is outside the calendar"),
-    })?;
-    Ok(Some(time))
+    })
 }

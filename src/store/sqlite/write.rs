@@ -16,7 +16,7 @@ use crate::store::{
 type Query<'q> = sqlx::query::Query<'q, Sqlite, SqliteArguments>;
 
 /// How a record compares to the one of its id in the store.
-enum Change {
+pub(super) enum Change {
     Added,
     Changed,
     Unchanged,
@@ -114,12 +114,26 @@ async fn merge_customers(
         change.count(&mut tally);
     }
     for customer in &written {
-        query("DELETE FROM customers WHERE id = ?").bind(&customer.id).execute(&mut *db).await?;
+        delete_customer(db, customer).await?;
     }
     for customer in written {
         insert_customer(db, customer).await?;
     }
     Ok(tally)
+}
+
+/// Writes a customer of the store anew.
+pub(super) async fn replace_customer(
+    db: &mut SqliteConnection,
+    customer: &Customer,
+) -> Result<(), StoreError> {
+    delete_customer(db, customer).await?;
+    insert_customer(db, customer).await
+}
+
+async fn delete_customer(db: &mut SqliteConnection, customer: &Customer) -> Result<(), StoreError> {
+    query("DELETE FROM customers WHERE id = ?").bind(&customer.id).execute(db).await?;
+    Ok(())
 }
 
 async fn insert_customer(db: &mut SqliteConnection, customer: &Customer) -> Result<(), StoreError> {
@@ -166,7 +180,8 @@ async fn insert_payment_method(
     Ok(())
 }
 
-async fn merge_order(db: &mut SqliteConnection, order: &Order) -> Result<Change, StoreError> {
+/// Adds an order, or writes it anew where it differs.
+pub(super) async fn merge_order(db: &mut SqliteConnection, order: &Order) -> Result<Change, StoreError> {
     let old = read::order_of_anyone(db, &order.id).await?;
     // Ids compare by their canonical form; a new spelling is to be shown, so it is a change.
     let respelled = old.as_ref().is_some_and(|old| old.id.as_str() != order.id.as_str());
@@ -358,6 +373,6 @@ fn bind_address<'q>(query: Query<'q>, address: &Address) -> Query<'q> {
         .bind(&address.country)
 }
 
-fn json<T: Serialize>(list: &T) -> Result<String, StoreError> {
+pub(super) fn json<T: Serialize>(list: &T) -> Result<String, StoreError> {
     serde_json::to_string(list).map_err(|error| StoreError::Database(sqlx::Error::Encode(error.into())))
 }

@@ -172,12 +172,14 @@ impl std::fmt::Display for Claim {
 }
 
 fn claims(text: &str) -> BTreeSet<Claim> {
-    sentences(text).iter().flat_map(|sentence| claims_of_sentence(sentence)).collect()
+    let sentences = sentences(text);
+    let clauses = sentences.iter().flat_map(|sentence| sentence.split([':', ';']));
+    clauses.flat_map(claims_of_clause).collect()
 }
 
-fn claims_of_sentence(sentence: &str) -> Vec<Claim> {
+fn claims_of_clause(clause: &str) -> Vec<Claim> {
     // A reason for cancelling denies nothing.
-    let lower = sentence.to_lowercase().replace(['\'', '’'], "").replace("no longer need", "unneed");
+    let lower = clause.to_lowercase().replace(['\'', '’'], "").replace("no longer need", "unneed");
     let words: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
     let stem_at = |at: usize| STEMS.iter().find(|stem| words[at].starts_with(**stem)).copied();
     let claim = |at: usize| {

@@ -131,6 +131,7 @@ async fn a_ticket_is_answered_with_the_report_beside_the_choices() {
             "confidence": 0.75,
             "written_by": "model",
             "timings_ms": {"compose": 2100, "triage": 4},
+            "explain": {"translation": null, "rules": [], "points": [], "passages": [], "faults": []},
         })
     );
 }

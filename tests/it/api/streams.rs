@@ -18,7 +18,7 @@ use tokio::{
 };
 
 use super::{App, chat_with, chunks, content_of, hello, state, text_of};
-use crate::fakes::{ScriptedModel, ScriptedSupport, Step, Told, denial};
+use crate::fakes::{NothingProposed, ScriptedModel, ScriptedSupport, Step, Told, denial};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -140,7 +140,7 @@ pub(super) async fn run(model: ScriptedModel, support: ScriptedSupport, server: 
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = oneshot::channel::<()>();
-    let state = state(Arc::new(model), Arc::new(support), server);
+    let state = state(Arc::new(model), Arc::new(support), Arc::new(NothingProposed), server);
     let ended = tokio::spawn(serve(listener, state, async {
         let _ = stopped.await;
     }));

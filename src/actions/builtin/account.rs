@@ -1,0 +1,16 @@
+//! What can be done to a customer's account.
+
+use serde_json::{Value, json};
+
+use super::{super::error::Failure, arguments::ModifyCustomerAddress, case::Case};
+
+/// Changes the customer's own address; orders keep theirs.
+pub(super) async fn modify_address(
+    mut case: Case<'_>,
+    arguments: ModifyCustomerAddress,
+) -> Result<Value, Failure> {
+    let mut customer = case.customer();
+    customer.address = arguments.address.instead_of(&customer.address)?;
+    case.save_customer(&customer).await?;
+    Ok(json!({"address": customer.address}))
+}

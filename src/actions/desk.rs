@@ -1,0 +1,155 @@
+//! Where actions are proposed and confirmed.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use chrono::{DateTime, SubsecRound, Utc};
+use serde_json::{Map, Value};
+
+use super::{
+    error::{ActionError, Failure},
+    execute::{ConfirmedAction, Execute},
+    key::ActionKey,
+    token::Signed,
+    turns::Turns,
+};
+use crate::store::{ActionId, ActionState, CustomerId, EmailAddress, SqliteStore};
+
+/// Something to be done once its customer says yes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposal {
+    /// Who has to confirm it.
+    pub customer: CustomerId,
+    /// Such as `cancel_order`.
+    pub name: String,
+    /// By the names of the ticket format.
+    pub arguments: Map<String, Value>,
+}
+
+/// An action that has been carried out.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Confirmed {
+    /// The id of its token.
+    pub id: ActionId,
+    /// Such as `cancel_order`.
+    pub name: String,
+    /// As they were proposed.
+    pub arguments: Map<String, Value>,
+    /// Whether an earlier confirmation carried it out; this one then did nothing.
+    pub already_confirmed: bool,
+    /// What was done.
+    pub result: Value,
+}
+
+/// Something that takes confirmations: the desk, or a fake of it in tests.
+#[async_trait]
+pub trait ConfirmAction: Send + Sync {
+    /// Carries out what `token` proposes, unless that has been done. Where the caller knows who
+    /// confirms, `confirmed_by` has to be the customer to whom it was proposed.
+    ///
+    /// # Errors
+    /// [`ActionError`]; nothing of the action is then in the built-in store.
+    async fn confirm(
+        &self,
+        token: &str,
+        confirmed_by: Option<&EmailAddress>,
+    ) -> Result<Confirmed, ActionError>;
+}
+
+/// Signs proposals, and has what was confirmed carried out, once.
+pub struct ActionDesk {
+    store: SqliteStore,
+    key: ActionKey,
+    execute: Arc<dyn Execute>,
+    token_lifetime: Duration,
+    turns: Turns,
+}
+
+impl ActionDesk {
+    /// Actions of the customers in `store`, carried out by `execute`. Proposals that `key` signs
+    /// are void after `token_lifetime`.
+    #[must_use]
+    pub fn new(
+        store: SqliteStore,
+        key: ActionKey,
+        execute: Arc<dyn Execute>,
+        token_lifetime: Duration,
+    ) -> Self {
+        Self { store, key, execute, token_lifetime, turns: Turns::default() }
+    }
+
+    /// The token that confirms this proposal. Nothing is written down: a token that nobody brings
+    /// back leaves no trace.
+    ///
+    /// # Errors
+    /// [`ActionError::Unsigned`] when the proposal has no JSON form.
+    pub fn propose(&self, proposal: &Proposal) -> Result<String, ActionError> {
+        let Proposal { customer, name, arguments } = proposal.clone();
+        let unsigned = |source| ActionError::Unsigned { name: proposal.name.clone(), source };
+        let expires_at = (Utc::now() + self.token_lifetime).trunc_subsecs(0);
+        let signed = Signed::new(ActionId::random(), customer, name, arguments, expires_at);
+        signed.to_token(&self.key).map_err(unsigned)
+    }
+
+    /// Everything is checked in the transaction in which the action is carried out or entered as
+    /// running, so nothing changes in between.
+    async fn carry_out(
+        &self,
+        signed: &Signed,
+        confirmed_by: Option<&EmailAddress>,
+        now: DateTime<Utc>,
+    ) -> Result<Confirmed, Failure> {
+        let confirmed = |result: Value, already_confirmed: bool| Confirmed {
+            id: signed.id.clone(),
+            name: signed.name.clone(),
+            arguments: signed.arguments.clone(),
+            already_confirmed,
+            result,
+        };
+        // The hook is asked outside of any transaction, so the turn is what keeps a second
+        // confirmation waiting for its answer.
+        let _turn = self.turns.take(&signed.id).await;
+        let mut store = self.store.begin().await?;
+        let customer = store.customer(&signed.customer).await?;
+        let customer =
+            customer.ok_or_else(|| Failure::impossible("the customer is not in the store any more"))?;
+        if let Some(email) = confirmed_by.filter(|email| email.key() != customer.email.key()) {
+            return Err(Failure::WrongCustomer { email: email.clone() });
+        }
+        let before = store.action(&signed.id).await?;
+        if let Some(done) = before.as_ref().filter(|entry| entry.state == ActionState::Done) {
+            return Ok(confirmed(done.result.clone(), true));
+        }
+        if signed.expires_at <= now {
+            return Err(Failure::Expired { at: signed.expires_at });
+        }
+        let action = ConfirmedAction {
+            id: signed.id.clone(),
+            customer,
+            name: signed.name.clone(),
+            arguments: signed.arguments.clone(),
+            confirmed_at: before.map_or(now.trunc_subsecs(0), |entry| entry.confirmed_at),
+        };
+        let result = self.execute.execute(store, &action).await?;
+        Ok(confirmed(result, false))
+    }
+}
+
+#[async_trait]
+impl ConfirmAction for ActionDesk {
+    async fn confirm(
+        &self,
+        token: &str,
+        confirmed_by: Option<&EmailAddress>,
+    ) -> Result<Confirmed, ActionError> {
+        let signed = Signed::from_token(token, &self.key).ok_or(ActionError::UnknownToken)?;
+        let outcome = self.carry_out(&signed, confirmed_by, Utc::now()).await;
+        outcome.map_err(|failure| ActionError::NotDone { name: signed.name, failure })
+    }
+}
+
+impl fmt::Debug for ActionDesk {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ActionDesk").field("token_lifetime", &self.token_lifetime).finish_non_exhaustive()
+    }
+}

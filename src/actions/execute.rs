@@ -1,0 +1,52 @@
+//! What carries confirmed actions out.
+
+use async_trait::async_trait;
+use chrono::{DateTime, SubsecRound, Utc};
+use serde_json::{Map, Value};
+
+use super::error::Failure;
+use crate::store::{ActionEntry, ActionId, ActionState, Customer, StoreTransaction};
+
+/// An action that its customer has confirmed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ConfirmedAction {
+    /// The id in its token: the same at every confirmation.
+    pub id: ActionId,
+    /// Whose yes it is, as the store knows them now.
+    pub customer: Customer,
+    /// Such as `cancel_order`.
+    pub name: String,
+    /// By the names of the ticket format.
+    pub arguments: Map<String, Value>,
+    /// When it was first confirmed, to the second.
+    pub confirmed_at: DateTime<Utc>,
+}
+
+impl ConfirmedAction {
+    /// The action's entry in the ledger.
+    pub(super) fn entry(&self, state: ActionState, result: Value) -> ActionEntry {
+        let ended = state != ActionState::Running;
+        ActionEntry {
+            id: self.id.clone(),
+            customer_id: self.customer.id.clone(),
+            name: self.name.clone(),
+            arguments: self.arguments.clone(),
+            state,
+            result,
+            confirmed_at: self.confirmed_at,
+            finished_at: ended.then(|| Utc::now().trunc_subsecs(0)),
+        }
+    }
+}
+
+/// Carries confirmed actions out.
+#[async_trait]
+pub trait Execute: Send + Sync {
+    /// Carries an action out, enters it as [`ActionState::Done`] into the ledger and returns what
+    /// was done. `store` is the transaction in which the confirmation was checked; it is the
+    /// executor's to commit.
+    ///
+    /// # Errors
+    /// [`Failure`]; the ledger then does not say `Done`.
+    async fn execute(&self, store: StoreTransaction, action: &ConfirmedAction) -> Result<Value, Failure>;
+}
