@@ -20,8 +20,9 @@ use crate::models;
 
 const MODEL: &str = "smollm2-135m-instruct";
 const CONTEXT_LENGTH: usize = 512;
-/// Requests with a grammar among as many without one.
-const N_CONSTRAINED: u64 = 100;
+/// Requests with a grammar, among as many without one: for every run of the tests, and for a thorough one.
+const N_CONSTRAINED: u64 = 12;
+const N_CONSTRAINED_THOROUGH: u64 = 100;
 
 fn engine() -> Option<Engine> {
     let path = models::local(MODEL)?.gguf().unwrap();
@@ -203,12 +204,22 @@ fn fits(text: &str) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn constrained_requests_among_others_yield_json_of_their_schema() {
+    constrained_among_others(N_CONSTRAINED).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes; the same with fewer requests runs always"]
+async fn a_hundred_constrained_requests_yield_json_of_their_schema() {
+    constrained_among_others(N_CONSTRAINED_THOROUGH).await;
+}
+
+async fn constrained_among_others(n_constrained: u64) {
     let _turn = models::my_turn().await;
     let Some(engine) = engine() else { return };
     let prompt =
         engine.chat_prompt(&[Message::new(Role::User, "I want to return two lamps of #T10023.")]).unwrap();
     let mut running = Vec::new();
-    for seed in 0..N_CONSTRAINED * 2 {
+    for seed in 0..n_constrained * 2 {
         let sampling = Sampling { temperature: 1.0, seed, ..Sampling::default() };
         let grammar = (seed % 2 == 0).then(|| Grammar::JsonSchema(schema()));
         let is_constrained = grammar.is_some();
@@ -225,7 +236,7 @@ async fn constrained_requests_among_others_yield_json_of_their_schema() {
         }
     }
     // The rest ran into their limit: a model this small likes to go on.
-    assert!(n_whole >= N_CONSTRAINED / 2, "only {n_whole} of {N_CONSTRAINED} came to their end");
+    assert!(n_whole >= n_constrained / 2, "only {n_whole} of {n_constrained} came to their end");
 }
 
 #[tokio::test]
