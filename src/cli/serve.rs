@@ -1,6 +1,6 @@
 //! `tier0 serve`: loads everything, then answers over HTTP until it is told to stop.
 
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 
 use tokio::net::TcpListener;
 
@@ -45,7 +45,9 @@ pub(super) async fn run(mut setup: Setup, args: ServeArgs) -> Outcome {
     let support = setup.support(&open, embed, Arc::new(engine.clone()), Arc::clone(&actions)).await?;
     let language_models: Vec<Arc<dyn Generate>> = vec![Arc::new(engine)];
     let config = setup.config.server.clone();
-    println!("{}", greeting(&config, listener.local_addr()?, &model.id, &open).await?);
+    let greeting = greeting(&config, listener.local_addr()?, &model.id, &open).await?;
+    // Whoever started the server may have stopped reading: no reason not to serve.
+    let _ = writeln!(std::io::stdout(), "{greeting}");
     let state = AppState::new(language_models, Arc::new(support), actions, metrics, config);
     Ok(api::serve(listener, state, told_to_stop()).await?)
 }
