@@ -5,11 +5,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use futures::StreamExt;
 use serde::Serialize;
 
 use crate::{
-    engine::{EngineError, Event, EventStream, Generate, ModelInfo, Request, Usage},
+    engine::{EngineError, EventStream, Generate, ModelInfo, Request, Usage, read_to_end},
     model::{TokenId, chat::Message},
 };
 
@@ -101,14 +100,6 @@ struct TimedText {
 
 async fn timed(model: &dyn Generate, request: Request) -> Result<TimedText, EngineError> {
     let begin = Instant::now();
-    let mut events = model.submit(request)?;
-    let mut text = String::new();
-    while let Some(event) = events.next().await {
-        match event? {
-            Event::Text(piece) => text.push_str(&piece),
-            Event::Logprob(_) => {}
-            Event::Finished { usage, .. } => return Ok(TimedText { text, usage, took: begin.elapsed() }),
-        }
-    }
-    Err(EngineError::Stopped)
+    let (text, usage) = read_to_end(model.submit(request)?).await?;
+    Ok(TimedText { text, usage, took: begin.elapsed() })
 }

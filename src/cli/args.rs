@@ -241,7 +241,7 @@ pub(super) enum PlaybookCommand {
         /// The playbook [default: the one in use]
         file: Option<PathBuf>,
     },
-    /// Run the playbook's examples
+    /// Run the playbook's examples, and tell how well its choices are read
     Test {
         /// The playbook [default: the one in use]
         file: Option<PathBuf>,

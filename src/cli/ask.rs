@@ -6,7 +6,6 @@ use serde_json::json;
 
 use super::{Outcome, args::AskArgs, setup::Setup};
 use crate::{
-    engine::Unobserved,
     model::chat::{Message, Role},
     support::{Answer, AnswerTicket, Channel, Found, RuleTaken, Ticket},
 };
@@ -15,15 +14,7 @@ use crate::{
 pub(super) async fn run(mut setup: Setup, args: AskArgs) -> Outcome {
     setup.choose_model(&args.model);
     setup.config.check()?;
-    let setup = Arc::new(setup);
-    let loading = Arc::clone(&setup);
-    let (engine, embed) = tokio::task::spawn_blocking(move || -> Outcome<_> {
-        let model = loading.language_model()?;
-        Ok((loading.engine(&model, Arc::new(Unobserved))?, loading.embedder()?))
-    })
-    .await??;
-    let open = setup.open_store().await?;
-    let support = setup.support(&open, embed, Arc::new(engine), setup.actions(&open)?).await?;
+    let support = Arc::new(setup).whole_support().await?;
     let (as_json, explain) = (args.json, args.explain);
     let answer = support.answer(&ticket(args)).await?;
     if as_json {

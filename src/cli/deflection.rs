@@ -13,7 +13,6 @@ use serde_json::json;
 
 use super::{Outcome, args::DeflectionArgs, setup::Setup};
 use crate::{
-    engine::Unobserved,
     eval::{
         self, AskError, AskSupport, EvalReport, HttpSupport, HttpTarget, Progress, Provenance, Run,
         TicketAnswer, TicketFile,
@@ -68,15 +67,7 @@ async fn target(mut setup: Setup, args: &DeflectionArgs) -> Outcome<(Box<dyn Ask
     setup.choose_model(&args.model);
     setup.config.check()?;
     let label = format!("{} with {}", setup.data_dir().display(), setup.config.model.id_or_path);
-    let setup = Arc::new(setup);
-    let loading = Arc::clone(&setup);
-    let (engine, embed) = tokio::task::spawn_blocking(move || -> Outcome<_> {
-        let model = loading.language_model()?;
-        Ok((loading.engine(&model, Arc::new(Unobserved))?, loading.embedder()?))
-    })
-    .await??;
-    let open = setup.open_store().await?;
-    let support = setup.support(&open, embed, Arc::new(engine), setup.actions(&open)?).await?;
+    let support = Arc::new(setup).whole_support().await?;
     Ok((Box::new(InProcess(support)), label))
 }
 

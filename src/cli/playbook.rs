@@ -10,13 +10,14 @@ use super::{
 use crate::{
     playbook::{Playbook, Severity},
     store::OrderStore,
+    support::Choices,
 };
 
 /// Runs one of the commands.
 pub(super) async fn run(setup: &Setup, command: PlaybookCommand) -> Outcome {
     match command {
         PlaybookCommand::Check { file } => check(setup, file.as_deref()).await,
-        PlaybookCommand::Test { file } => test(&chosen(setup, file.as_deref()).await?),
+        PlaybookCommand::Test { file } => test(setup, &chosen(setup, file.as_deref()).await?),
         PlaybookCommand::Install { file } => install(setup, &file),
     }
 }
@@ -52,7 +53,7 @@ async fn check(setup: &Setup, file: Option<&Path>) -> Outcome {
     }
 }
 
-fn test(playbook: &Playbook) -> Outcome {
+fn test(setup: &Setup, playbook: &Playbook) -> Outcome {
     let results = playbook.test();
     let failed: Vec<_> = results.iter().filter(|result| !result.problems.is_empty()).collect();
     for result in &failed {
@@ -62,6 +63,14 @@ fn test(playbook: &Playbook) -> Outcome {
         }
     }
     println!("{} of {} examples come out right", results.len() - failed.len(), results.len());
+    let embed = setup.embedder()?;
+    for (slot, evaluation) in Choices::learn(playbook, &embed)?.evaluations() {
+        println!(
+            "slot {slot}: {:.0} % of its {} examples are read right by what has not seen them",
+            100.0 * evaluation.accuracy,
+            evaluation.n_examples
+        );
+    }
     if failed.is_empty() { Ok(()) } else { Err(format!("{} examples come out wrong", failed.len()).into()) }
 }
 

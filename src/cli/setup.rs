@@ -15,16 +15,16 @@ use super::{
 };
 use crate::{
     actions::{ActionDesk, ActionKey, Execute, StoreExecutor, Webhook, WebhookExecutor},
-    config::{Config, KvType, Log},
+    config::{Config, KvType, Log, SupportMode},
     embed::{Embed, MiniLm},
-    engine::{Engine, Generate, LoadSpec, Observe},
+    engine::{Engine, Generate, LoadSpec, Observe, Unobserved},
     hub::{Catalog, DEFAULT_EMBEDDING_MODEL, Hub, LocalModel, ModelKind, StderrProgress},
     intent::{Classifier, IntentHead},
     ops::open_device,
     playbook::Playbook,
     retrieval::{self, Index, Passage},
     store::{Counts, OrderStore, SqliteStore, demo},
-    support::{Parts, Settings, Support, Thresholds},
+    support::{Choices, Mode, Parts, Settings, Support, Thresholds},
     telemetry,
 };
 
@@ -195,6 +195,18 @@ impl Setup {
         Ok(Arc::new(WebhookExecutor::new(open.store.clone(), &hook)?))
     }
 
+    /// The support pipeline over the store in use, with the configured model, in this process.
+    pub(super) async fn whole_support(self: &Arc<Self>) -> Outcome<Support> {
+        let loading = Arc::clone(self);
+        let (engine, embed) = tokio::task::spawn_blocking(move || -> Outcome<_> {
+            let model = loading.language_model()?;
+            Ok((loading.engine(&model, Arc::new(Unobserved))?, loading.embedder()?))
+        })
+        .await??;
+        let open = self.open_store().await?;
+        self.support(&open, embed, Arc::new(engine), self.actions(&open)?).await
+    }
+
     /// The support pipeline over a store.
     pub(super) async fn support(
         &self,
@@ -208,10 +220,13 @@ impl Setup {
         let passages = passages(articles);
         let index = tokio::task::spawn_blocking(move || Index::open_or_build(&index_dir, passages, embedder))
             .await??;
+        let playbook = self.playbook(open.is_demo)?.map(Arc::new);
+        let choices = choices(playbook.clone(), Arc::clone(&embed)).await?;
         let parts = Parts {
             classifier: Arc::new(Classifier::new(Arc::clone(&embed), IntentHead::shipped()?)?),
             store: Arc::new(open.store.clone()),
-            playbook: self.playbook(open.is_demo)?.map(Arc::new),
+            playbook,
+            choices: Arc::new(choices),
             index: Arc::new(index),
             embed,
             llm,
@@ -237,6 +252,10 @@ impl Setup {
         let set = Some(config.store_name.clone()).filter(|name| !name.is_empty());
         Settings {
             store_name: set.or_else(|| is_demo.then(|| DEMO_NAME.to_owned())),
+            mode: match config.mode {
+                SupportMode::Reply => Mode::Reply,
+                SupportMode::Draft => Mode::Draft,
+            },
             max_reply_tokens: config.max_reply_tokens,
             n_passages: config.passages,
             min_confidence: Thresholds {
@@ -255,6 +274,12 @@ pub(super) fn read_playbook(path: &Path) -> Outcome<Playbook> {
     let text = std::fs::read_to_string(path)
         .map_err(|e| format!("cannot read the playbook {}: {e}", path.display()))?;
     Ok(Playbook::parse(&text).map_err(|e| format!("{}: {e}", path.display()))?)
+}
+
+/// What reads the choices of a playbook.
+async fn choices(playbook: Option<Arc<Playbook>>, embed: Arc<dyn Embed>) -> Outcome<Choices> {
+    let Some(playbook) = playbook else { return Ok(Choices::default()) };
+    Ok(tokio::task::spawn_blocking(move || Choices::learn(&playbook, &embed)).await??)
 }
 
 /// Whether the user named a file rather than a model: model ids have neither slash nor suffix.

@@ -23,7 +23,8 @@ use garde::Validate;
 
 pub use actions::{Actions, Secret};
 pub use sections::{
-    ApiKey, Config, Device, KvType, Log, LogFormat, Model, Models, Server, Store, Support, UnknownDevice,
+    ApiKey, Config, Device, KvType, Log, LogFormat, Model, Models, Server, Store, Support, SupportMode,
+    UnknownDevice,
 };
 use sources::ConfigFile;
 

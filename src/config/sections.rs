@@ -230,6 +230,9 @@ pub struct Store {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Validate)]
 #[serde(default, deny_unknown_fields)]
 pub struct Support {
+    /// Whether replies are sent, or drafted for a person.
+    #[garde(skip)]
+    pub mode: SupportMode,
     /// The store's name, with which replies are signed; empty signs as "Customer support".
     #[garde(skip)]
     pub store_name: String,
@@ -253,6 +256,7 @@ pub struct Support {
 impl Default for Support {
     fn default() -> Self {
         Self {
+            mode: SupportMode::default(),
             store_name: String::new(),
             max_reply_tokens: 300,
             passages: 3,
@@ -261,6 +265,17 @@ impl Default for Support {
             min_similarity: 0.45,
         }
     }
+}
+
+/// What becomes of a reply.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SupportMode {
+    /// What passes every check is sent.
+    #[default]
+    Reply,
+    /// Nothing is sent: every ticket goes to a person, with the reply as a draft.
+    Draft,
 }
 
 /// `[support.min_confidence]`: a reply less certain than this is not sent; a person takes over.

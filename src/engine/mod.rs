@@ -18,7 +18,7 @@ mod worker;
 
 use std::{collections::BTreeMap, pin::Pin};
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use serde::Serialize;
 
 use crate::model::{TokenId, chat::Message};
@@ -190,6 +190,22 @@ pub enum Event {
 
 /// The events of one generation. Dropping it cancels the generation.
 pub type EventStream = Pin<Box<dyn Stream<Item = Result<Event, EngineError>> + Send>>;
+
+/// The whole text of a generation, and what it took.
+///
+/// # Errors
+/// What the generation broke off with; [`EngineError::Stopped`] where it has no end.
+pub async fn read_to_end(mut events: EventStream) -> Result<(String, Usage), EngineError> {
+    let mut text = String::new();
+    while let Some(event) = events.next().await {
+        match event? {
+            Event::Text(piece) => text.push_str(&piece),
+            Event::Logprob(_) => {}
+            Event::Finished { usage, .. } => return Ok((text, usage)),
+        }
+    }
+    Err(EngineError::Stopped)
+}
 
 /// Why a generation could not start, or broke off.
 #[derive(Debug, thiserror::Error)]

@@ -71,7 +71,7 @@ pub(super) struct Prediction<'a> {
 /// [`IntentError::Embed`] when the embedding model fails.
 pub fn evaluate(classifier: &Classifier, examples: &[Example]) -> Result<Evaluation, IntentError> {
     let texts: Vec<&str> = examples.iter().map(|e| e.text.as_str()).collect();
-    let readings = classifier.read_all(&texts)?;
+    let readings = classifier.classify(&texts)?;
     let predictions: Vec<Prediction<'_>> = examples
         .iter()
         .zip(&readings)

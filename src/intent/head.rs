@@ -10,7 +10,7 @@ use super::features::{Features, N_BUCKETS};
 use super::oos::{OUT_OF_SCOPE, Scale, strangeness};
 use super::regression::Weights;
 use super::softmax::softmax;
-use super::{IntentError, Score};
+use super::{Classified, IntentError, Score};
 
 /// The head trained on `examples/demo-store/intents.csv`.
 const SHIPPED: &[u8] = include_bytes!("../../models/intent-head.safetensors");
@@ -44,15 +44,6 @@ pub struct IntentHead {
     /// Makes the logits' strangeness a probability.
     pub(super) oos_scale: Scale,
     pub(super) facts: TrainingFacts,
-}
-
-/// What a head makes of one text.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Reading {
-    /// Every label, likeliest first.
-    pub(super) scores: Vec<Score>,
-    /// Probability that the text is out of scope.
-    pub(super) oos: f32,
 }
 
 /// What a head's file says beside its tensors.
@@ -114,7 +105,7 @@ impl IntentHead {
     ///
     /// A vector of another length is read as far as both go; [`Classifier::new`](super::Classifier::new)
     /// has checked it.
-    pub(super) fn read(&self, features: &Features) -> Reading {
+    pub(super) fn read(&self, features: &Features) -> Classified {
         let logits = self.weights.logits(features);
         let mut scores: Vec<Score> = self
             .labels
@@ -123,7 +114,7 @@ impl IntentHead {
             .map(|(label, confidence)| Score { label: label.clone(), confidence })
             .collect();
         scores.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
-        Reading { scores, oos: self.oos_scale.probability(strangeness(&logits, oos_index(&self.labels))) }
+        Classified { scores, oos: self.oos_scale.probability(strangeness(&logits, oos_index(&self.labels))) }
     }
 
     fn to_bytes(&self) -> Result<Vec<u8>, IntentError> {

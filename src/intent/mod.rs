@@ -4,7 +4,7 @@
 //! signatures are left out of the text, order numbers are masked ([`mask()`]), and what is left is
 //! embedded by [`embed`](crate::embed) and cut into character n-grams. The [`IntentHead`] scores
 //! both together; its temperature makes its confidences honest. The same scores tell whether the
-//! message is out of scope at all. A message that asks for several things is also read in parts.
+//! message is out of scope at all. [`parts()`] cuts a message that may ask for several things.
 //!
 //! Heads are made from a CSV of examples: [`read_examples`], [`train()`], [`IntentHead::save`]; and
 //! measured with [`evaluate()`]. The one that ships with the program was made from
@@ -33,6 +33,7 @@ pub use evaluate::{Confusion, Evaluation, LabelReport, evaluate};
 pub use head::{IntentHead, TrainingFacts};
 pub use mask::mask;
 pub use oos::{OUT_OF_SCOPE, OutOfScopeReport};
+pub use parts::parts;
 pub use training::{TrainOptions, Trained, train};
 
 use crate::embed::EmbedError;

@@ -16,10 +16,10 @@ const STARTERS: &str = "\
 /// Fewest words that can ask for something on their own.
 const MIN_WORDS: usize = 3;
 
-/// The stretches of `text` that may each be a request of their own, in order.
-///
-/// Sentences, list items, and what follows "and can you" or the like.
-pub(super) fn parts(text: &str) -> Vec<String> {
+/// The stretches of `text` that may each be a request of their own, in order: sentences, list items,
+/// and what follows "and can you" or the like.
+#[must_use]
+pub fn parts(text: &str) -> Vec<String> {
     requests(text)
         .iter()
         .flat_map(|sentence| clauses(sentence))

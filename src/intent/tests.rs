@@ -83,35 +83,9 @@ fn messages_of_many_kinds_are_understood() {
     for (message, label) in messages {
         let framed = format!("Hi there,\n\n{message}\n\nMany thanks and best wishes,\nAgnieszka");
         for message in [message, &framed] {
-            let scores = classifier.classify(message).unwrap().scores;
+            let scores = classifier.classify(&[message]).unwrap().remove(0).scores;
             assert_eq!(scores[0].label, label, "{message:?}: {:?}", &scores[..3]);
         }
-    }
-}
-
-#[test]
-fn a_message_may_ask_for_several_things() {
-    let Some(embed) = testing::real_model() else {
-        return;
-    };
-    let classifier = Classifier::new(embed, IntentHead::shipped().unwrap()).unwrap();
-    let messages = [
-        ("Where is #W7712093? And please cancel #W1120938.", &["cancel_order", "track_order"][..]),
-        (
-            "1) I need an invoice for the tent 2) where do I unsubscribe from your mails",
-            &["invoice", "newsletter"],
-        ),
-        (
-            "I forgot my password, and could you tell me how many points I have?",
-            &["loyalty", "password_reset"],
-        ),
-        ("Hello! I bought a lamp on Monday. Where is it? I'd love to have it by Friday.", &["track_order"]),
-        ("I'm moving in May. Please change the address of my order.", &["change_address"]),
-    ];
-    for (message, labels) in messages {
-        let intents = classifier.classify(message).unwrap().intents;
-        let found: BTreeSet<&str> = intents.iter().map(|i| i.label.as_str()).collect();
-        assert!(found.iter().eq(labels), "{message:?}: {intents:?}");
     }
 }
 
@@ -121,7 +95,7 @@ fn what_is_out_of_scope_scores_above_what_is_not() {
         return;
     };
     let classifier = Classifier::new(embed, IntentHead::shipped().unwrap()).unwrap();
-    let oos = |message: &&str| classifier.classify(message).unwrap().oos;
+    let oos = |message: &&str| classifier.classify(&[message]).unwrap()[0].oos;
     let foreign = [
         "how do I prune an apple tree?",
         "My rowing club is looking for a sponsor. Is that something for you?",
@@ -175,7 +149,7 @@ fn the_shipped_head_understands_bitext() {
     let records: Vec<csv::StringRecord> = reader.records().map(Result::unwrap).collect();
     let texts: Vec<&str> = records.iter().map(|r| &r[0]).collect();
     let classifier = Classifier::new(embed, IntentHead::shipped().unwrap()).unwrap();
-    let readings = classifier.read_all(&texts).unwrap();
+    let readings = classifier.classify(&texts).unwrap();
     let n_right = records
         .iter()
         .zip(&readings)

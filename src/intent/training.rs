@@ -266,8 +266,8 @@ mod tests {
         let classifier = Classifier::new(Arc::new(embed), trained.head).unwrap();
         let on_training = evaluate(&classifier, &examples()).unwrap();
         assert!((on_training.accuracy - 1.0).abs() < 1e-9, "{on_training}");
-        let unseen = classifier.classify("could you cancel this for me").unwrap();
-        assert_eq!(unseen.scores[0].label, "cancel_order");
+        let unseen = classifier.classify(&["could you cancel this for me"]).unwrap();
+        assert_eq!(unseen[0].scores[0].label, "cancel_order");
     }
 
     #[test]
@@ -288,8 +288,8 @@ mod tests {
         let trained = train(&embed, &examples, &options()).unwrap();
         assert_eq!(trained.cross_validation.out_of_scope.as_ref().unwrap().n_examples, 6);
         let classifier = Classifier::new(Arc::new(embed), trained.head).unwrap();
-        let oos = |text| classifier.classify(text).unwrap().oos;
-        assert!(oos("is the weather hot today") > oos("please cancel my parcel"));
+        let read = classifier.classify(&["is the weather hot today", "please cancel my parcel"]).unwrap();
+        assert!(read[0].oos > read[1].oos);
     }
 
     #[test]

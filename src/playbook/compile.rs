@@ -96,7 +96,7 @@ fn declare_choice(schema: &mut Schema, name: &str, slot: &SlotSource) -> Result<
 fn slot_spec(slot: SlotSource) -> SlotSpec {
     let values = slot.values.into_iter();
     let values = values.map(|(name, choice)| Choice { name, means: choice.means, examples: choice.examples });
-    SlotSpec { kind: slot.kind, values: values.collect() }
+    SlotSpec { kind: slot.kind, values: values.collect(), not_said: slot.not_said }
 }
 
 type PhraseSources = BTreeMap<String, BTreeMap<Language, String>>;

@@ -20,7 +20,8 @@
 //!
 //! [slots.reason]                       # found out from the message; a choice declares its fact itself
 //! kind = "choice"                      # choice | items | wanted | address | payment
-//! values.rain = { means = "bad weather", examples = ["it is pouring"] }
+//! values.rain = { means = "bad weather", examples = ["it is pouring"] }     # five at least
+//! not_said = ["I want to end my rental"]        # how customers ask without saying any of them
 //!
 //! [intents.end_rental]
 //! about = "order"                      # order | customer | nobody: what has to be known first
@@ -83,7 +84,7 @@ pub use examples::ExampleResult;
 pub use facts::Facts;
 pub use language::Language;
 pub use ruling::{Missed, Outcome, ProposedAction, Ruling};
-pub use spec::{About, Choice, IntentSpec, Playbook, SlotKind, SlotSpec};
+pub use spec::{About, Choice, IntentSpec, MIN_CHOICE_EXAMPLES, Playbook, SlotKind, SlotSpec};
 
 #[cfg(test)]
 mod tests;

@@ -47,6 +47,8 @@ pub(super) struct SlotSource {
     pub(super) kind: SlotKind,
     #[serde(default)]
     pub(super) values: BTreeMap<String, ChoiceSource>,
+    #[serde(default)]
+    pub(super) not_said: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

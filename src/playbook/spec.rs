@@ -55,7 +55,12 @@ pub struct SlotSpec {
     pub kind: SlotKind,
     /// The words to choose from; only with [`SlotKind::Choice`].
     pub values: Vec<Choice>,
+    /// How customers put a request without saying any of them.
+    pub not_said: Vec<String>,
 }
+
+/// Examples of each of a choice's words, and of messages without any, from which a choice can be read.
+pub const MIN_CHOICE_EXAMPLES: usize = 5;
 
 /// One word of a choice.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,6 +101,11 @@ impl Playbook {
     #[must_use]
     pub fn slot(&self, name: &str) -> Option<&SlotSpec> {
         self.slots.get(name)
+    }
+
+    /// The slots that the playbook declares, by name.
+    pub fn slots(&self) -> impl Iterator<Item = (&str, &SlotSpec)> {
+        self.slots.iter().map(|(name, spec)| (name.as_str(), spec))
     }
 
     /// Decides a case: the first rule of the intent whose condition holds. Declared facts that are

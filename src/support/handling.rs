@@ -7,7 +7,7 @@ use chrono::Utc;
 use minijinja::context;
 
 use super::{
-    Citation, Outcome, Quoted, RuleTaken, SupportError,
+    Citation, Outcome, RuleTaken, SupportError,
     brief::{Brief, Point},
     case_facts,
     lookup::{Lookup, Orders},
@@ -218,14 +218,4 @@ fn ended(ruling: Ruling, order_ids: Vec<String>, confidence: f32) -> End {
     let citation = |id: String| Citation { id, title: String::new(), quote: String::new() };
     let citations = cite.into_iter().map(citation).collect();
     End::Say(Brief { citations, action, ..Brief::new(outcome, points, confidence).about(order_ids) })
-}
-
-/// The brief that quotes a passage.
-pub(super) fn quoting(passage: &Quoted, confidence: f32) -> Brief {
-    let points = passage.sentences.iter().map(|sentence| Point::quoting(&sentence.text)).collect();
-    Brief {
-        citations: vec![passage.citation()],
-        speaks_for_itself: false,
-        ..Brief::new(Outcome::Answer, points, confidence)
-    }
 }

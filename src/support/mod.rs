@@ -6,7 +6,9 @@
 //! in it is licensed by them and nothing that must be said is missing. Otherwise the points say it
 //! themselves, or a person takes over.
 
+mod articles;
 mod brief;
+mod case;
 mod case_facts;
 mod form_of_reply;
 mod handling;
@@ -16,7 +18,6 @@ mod phrases;
 mod pipeline;
 mod products;
 mod prompts;
-mod retrieve;
 mod signals;
 mod slots;
 mod statements;
@@ -26,6 +27,21 @@ mod verify;
 mod words;
 mod writer;
 
+pub use articles::{Quoted, QuotedSentence};
 pub use pipeline::{Parts, Settings, Support};
-pub use retrieve::{Quoted, QuotedSentence};
+pub use slots::Choices;
 pub use types::*;
+
+/// Runs work that computes for milliseconds beside the async threads.
+async fn run_blocking<T, E>(
+    stage: &'static str,
+    work: impl FnOnce() -> Result<T, E> + Send + 'static,
+) -> Result<T, SupportError>
+where
+    T: Send + 'static,
+    E: std::fmt::Display + Send + 'static,
+{
+    let fail = |reason: String| SupportError::Stage { stage, reason };
+    let done = tokio::task::spawn_blocking(work).await.map_err(|e| fail(e.to_string()))?;
+    done.map_err(|e| fail(e.to_string()))
+}

@@ -1,6 +1,6 @@
 //! The path of a ticket, stage by stage.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use minijinja::context;
@@ -17,30 +17,28 @@ use crate::{
 };
 
 use super::{
-    Action, Answer, AnswerTicket, Citation, Decision, Found, Handoff, Outcome, Quoted, Report, SupportError,
+    Action, Answer, AnswerTicket, Decision, Found, Handoff, Mode, Outcome, Quoted, Report, SupportError,
     Thresholds, Ticket, Trace, WrittenBy,
+    articles::Articles,
     brief::{Brief, Point},
+    case::{Case, Clock},
     form_of_reply::{body_of, dress},
-    handling::{End, Handler, quoting},
+    handling::{End, Handler},
     language::{Spoken, spoken},
-    lookup::{self, Lookup, Orders},
+    lookup,
     phrases::{Phrase, Phrases},
     prompts::Prompts,
-    retrieve, signals,
-    slots::SlotReader,
-    triage::{self, Asked, Triage},
+    run_blocking, signals,
+    slots::{Choices, SlotReader},
+    triage::{self, Asked},
     verify::{self, Evidence},
     writer::{Rejected, Writer, Written, examples},
 };
 
-/// Similarity of a quoted sentence to its question from which it surely answers it.
-const SURE_SIMILARITY: f32 = 0.6;
 /// What a reply's confidence loses when the model's draft had to be replaced by the template.
 const TEMPLATE_PENALTY: f32 = 0.9;
 /// Drafts of one reply; what fails as often is said by the template.
 const MAX_DRAFTS: usize = 2;
-/// Sentences of a section that a citation quotes where no sentence was chosen.
-const MAX_QUOTED: usize = 2;
 
 /// The rooms that the pipeline draws on.
 #[derive(Clone)]
@@ -51,6 +49,8 @@ pub struct Parts {
     pub store: Arc<dyn OrderStore>,
     /// Decides what may be done; without one, a person does.
     pub playbook: Option<Arc<Playbook>>,
+    /// Reads what the playbook's rules need to be told apart.
+    pub choices: Arc<Choices>,
     /// Finds passages of the articles.
     pub index: Arc<Index>,
     /// Compares sentences with questions.
@@ -68,6 +68,8 @@ pub struct Settings {
     pub store_name: Option<String>,
     /// Most tokens of a draft.
     pub max_reply_tokens: usize,
+    /// Whether replies are sent, or drafted for a person.
+    pub mode: Mode,
     /// Passages looked at for a question.
     pub n_passages: usize,
     /// Confidence below which a ticket goes to a person.
@@ -82,6 +84,7 @@ pub struct Support {
     parts: Parts,
     settings: Settings,
     handler: Handler,
+    articles: Articles,
     phrases: Arc<Phrases>,
     writer: Writer,
 }
@@ -92,19 +95,18 @@ impl Support {
     /// # Errors
     /// When a text in `prompts/` is not a valid template.
     pub fn new(parts: Parts, settings: Settings) -> Result<Self, SupportError> {
-        let (prompts, phrases) = (Arc::new(Prompts::compile()?), Arc::new(Phrases::compile()?));
+        let phrases = Arc::new(Phrases::compile()?);
         let writer = Writer {
             llm: Arc::clone(&parts.llm),
-            prompts: Arc::clone(&prompts),
+            prompts: Arc::new(Prompts::compile()?),
             store_name: settings.store_name.clone(),
             max_reply_tokens: settings.max_reply_tokens,
             examples: examples()?,
         };
         let slots = SlotReader {
-            llm: Arc::clone(&parts.llm),
-            embed: Arc::clone(&parts.embed),
+            writer: writer.clone(),
+            choices: Arc::clone(&parts.choices),
             store: Arc::clone(&parts.store),
-            prompts,
         };
         let handler = Handler {
             store: Arc::clone(&parts.store),
@@ -112,40 +114,13 @@ impl Support {
             phrases: Arc::clone(&phrases),
             slots,
         };
-        Ok(Self { parts, settings, handler, phrases, writer })
-    }
-}
-
-/// What is known of a ticket while it is on its way.
-struct Case<'a> {
-    ticket: &'a Ticket,
-    /// The customer's words.
-    message: &'a str,
-    spoken: Spoken,
-    /// The same in English, where it was not.
-    translation: Option<String>,
-    triage: Triage,
-    customer: Option<Customer>,
-    /// Orders that were found: number and status.
-    orders: Vec<(String, String)>,
-    trace: Trace,
-    usage: Usage,
-    clock: Clock,
-}
-
-/// Times the stages.
-#[derive(Debug, Default)]
-struct Clock {
-    timings_ms: BTreeMap<String, u64>,
-}
-
-impl Clock {
-    async fn time<T>(&mut self, stage: &str, work: impl Future<Output = T>) -> T {
-        let start = Instant::now();
-        let result = work.await;
-        let spent = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
-        *self.timings_ms.entry(stage.to_owned()).or_default() += spent;
-        result
+        let articles = Articles {
+            index: Arc::clone(&parts.index),
+            embed: Arc::clone(&parts.embed),
+            n_passages: settings.n_passages,
+            min_similarity: settings.min_similarity,
+        };
+        Ok(Self { parts, settings, handler, articles, phrases, writer })
     }
 }
 
@@ -177,7 +152,7 @@ impl AnswerTicket for Support {
         let message = last.filter(|m| !m.is_empty()).ok_or(SupportError::NoUserMessage)?;
         let mut case = self.open(ticket, message).await?;
         let answer = match self.settle(&mut case).await? {
-            Ok(reply) => self.send(case, reply)?,
+            Ok(reply) => self.reply(case, reply)?,
             Err(hand_off) => self.escalate(case, hand_off)?,
         };
         let report = &answer.report;
@@ -274,8 +249,11 @@ impl Support {
                 },
             };
         }
-        let brief = brief.ok_or_else(|| HandOff::because("it is not clear what the customer wants"));
-        Ok(brief.map(|brief| self.with_quotes(brief)))
+        let Some(mut brief) = brief else {
+            return Ok(Err(HandOff::because("it is not clear what the customer wants")));
+        };
+        self.articles.quote_in(&mut brief);
+        Ok(Ok(brief))
     }
 
     /// What the store's articles say to a question, or a person where they are silent.
@@ -285,38 +263,16 @@ impl Support {
         asked: &Asked,
     ) -> Result<Result<Brief, HandOff>, SupportError> {
         let passages = self.retrieve(case, asked.text.clone()).await?;
-        let best = passages.first().filter(|passage| passage.similarity() >= self.settings.min_similarity);
-        Ok(best.map_or_else(
-            || Err(HandOff::because("no article of the store answers this")),
-            |best| Ok(quoting(best, asked.confidence * sureness(best))),
-        ))
+        let best = self.articles.answer(&passages);
+        let brief = best.map(|best| best.brief(asked.confidence));
+        Ok(brief.ok_or_else(|| HandOff::because("no article of the store answers this")))
     }
 
-    async fn retrieve(&self, case: &mut Case<'_>, query: String) -> Result<Vec<Quoted>, SupportError> {
-        let Parts { index, embed, .. } = self.parts.clone();
-        let n_passages = self.settings.n_passages;
-        let work =
-            run_blocking("retrieve", move || retrieve::retrieve(&index, embed.as_ref(), &query, n_passages));
-        let passages = case.clock.time("retrieve", work).await?;
+    /// The articles' passages near a question, noted in the case.
+    async fn retrieve(&self, case: &mut Case<'_>, question: String) -> Result<Vec<Quoted>, SupportError> {
+        let passages = case.clock.time("retrieve", self.articles.find(question)).await?;
         case.trace.passages.extend(passages.iter().map(Found::from));
         Ok(passages)
-    }
-
-    /// Fills in what the cited sections say.
-    fn with_quotes(&self, mut brief: Brief) -> Brief {
-        for citation in brief.citations.iter_mut().filter(|citation| citation.quote.is_empty()) {
-            let passage = self.parts.index.passages().iter().find(|passage| passage.id == citation.id);
-            if let Some(passage) = passage {
-                let mut quoted = verify::sentences(&passage.text);
-                quoted.truncate(MAX_QUOTED);
-                *citation = Citation {
-                    id: passage.id.clone(),
-                    title: passage.title.clone(),
-                    quote: quoted.join(" "),
-                };
-            }
-        }
-        brief
     }
 
     /// Has the brief said in the customer's language: in English by the model as long as its draft
@@ -388,11 +344,10 @@ impl Support {
         }
         let query = format!("{}\n{}", case.english(), brief.points.first().map_or("", Point::english));
         let passages = self.retrieve(case, query).await?;
-        let near = |best: &Quoted| best.similarity() >= self.settings.min_similarity;
-        let Some(best) = passages.into_iter().next().filter(near) else { return Ok(body) };
-        let best = best.best_sentence();
+        let Some(best) = self.articles.answer(&passages) else { return Ok(body) };
+        let best = best.clone().best_sentence();
+        let is_sure = best.sureness() >= 1.0;
         brief.citations.push(best.citation());
-        let is_sure = best.similarity() >= SURE_SIMILARITY;
         Ok(if is_sure { format!("{body} {}", best.quote()) } else { body })
     }
 
@@ -415,18 +370,27 @@ impl Support {
         Ok(verify::check(body, &evidence).iter().map(ToString::to_string).collect())
     }
 
-    fn send(&self, case: Case<'_>, reply: Reply) -> Result<Answer, SupportError> {
+    /// The reply with its evidence: for the customer, or as a draft for a person.
+    fn reply(&self, case: Case<'_>, reply: Reply) -> Result<Answer, SupportError> {
         let Reply { brief, body, language, written_by } = reply;
-        let content = self.dressed(&case, &body, language);
+        let written = self.dressed(&case, &body, language);
         let action = brief.action.map(|action| self.proposed(&case, action)).transpose()?;
+        let (decision, content, handoff) = match self.settings.mode {
+            Mode::Reply => (Decision::Reply, written, None),
+            Mode::Draft => {
+                let reason = "replies are drafts here: a person sends them".to_owned();
+                let handoff = Handoff { reason, summary: case.summary(), draft: Some(written) };
+                (Decision::Escalate, self.taken_over(&case)?, Some(handoff))
+            }
+        };
         let report = Report {
-            decision: Decision::Reply,
+            decision,
             outcome: brief.outcome,
             intents: case.triage.intents,
             order_ids: brief.order_ids,
             citations: brief.citations,
             action,
-            handoff: None,
+            handoff,
             confidence: brief.confidence,
             written_by,
             timings_ms: case.clock.timings_ms,
@@ -448,12 +412,7 @@ impl Support {
     }
 
     fn escalate(&self, case: Case<'_>, hand_off: HandOff) -> Result<Answer, SupportError> {
-        let said = self.phrases.say(Phrase::Escalate, &context! {})?;
-        let language = match case.spoken {
-            Spoken::Known(language) => language,
-            Spoken::Other(_) => Language::En,
-        };
-        let content = self.dressed(&case, said.get(&language).map_or("", String::as_str), language);
+        let content = self.taken_over(&case)?;
         let summary = case.summary();
         let report = Report {
             decision: Decision::Escalate,
@@ -471,58 +430,18 @@ impl Support {
         Ok(Answer { content, report, usage: case.usage })
     }
 
+    /// What the customer is told when a person takes over.
+    fn taken_over(&self, case: &Case<'_>) -> Result<String, SupportError> {
+        let said = self.phrases.say(Phrase::Escalate, &context! {})?;
+        let language = match case.spoken {
+            Spoken::Known(language) => language,
+            Spoken::Other(_) => Language::En,
+        };
+        Ok(self.dressed(case, said.get(&language).map_or("", String::as_str), language))
+    }
+
     fn dressed(&self, case: &Case<'_>, body: &str, language: Language) -> String {
         let name = case.customer.as_ref().map(|customer| customer.first_name.as_str());
         dress(body, case.ticket.channel, language, name, self.settings.store_name.as_deref())
     }
-}
-
-impl Case<'_> {
-    fn english(&self) -> &str {
-        self.translation.as_deref().unwrap_or(self.message)
-    }
-
-    fn remember(&mut self, lookup: &Lookup) {
-        self.customer.clone_from(&lookup.customer);
-        if let Orders::Found(orders) = &lookup.orders {
-            for order in orders {
-                let known = (order.id.to_string(), order.status.to_string());
-                if !self.orders.contains(&known) {
-                    self.orders.push(known);
-                }
-            }
-        }
-    }
-
-    /// The case in one line, for the person who takes over.
-    fn summary(&self) -> String {
-        let who = match &self.customer {
-            Some(customer) => format!("{} ({})", customer.full_name(), customer.email),
-            None => "An unverified sender".to_owned(),
-        };
-        let what =
-            self.triage.intents.first().map_or("something unclear", |i| i.label.as_str()).replace('_', " ");
-        let orders: Vec<String> = self.orders.iter().map(|(id, status)| format!("{id} ({status})")).collect();
-        let about = if orders.is_empty() { String::new() } else { format!(", about {}", orders.join(", ")) };
-        format!("{who} writes about: {what}{about}.")
-    }
-}
-
-/// How surely a passage answers its question, 0 to 1.
-fn sureness(passage: &Quoted) -> f32 {
-    (passage.similarity() / SURE_SIMILARITY).clamp(0.0, 1.0)
-}
-
-/// Runs work that computes for milliseconds beside the async threads.
-async fn run_blocking<T, E>(
-    stage: &'static str,
-    work: impl FnOnce() -> Result<T, E> + Send + 'static,
-) -> Result<T, SupportError>
-where
-    T: Send + 'static,
-    E: std::fmt::Display + Send + 'static,
-{
-    let fail = |reason: String| SupportError::Stage { stage, reason };
-    let done = tokio::task::spawn_blocking(work).await.map_err(|e| fail(e.to_string()))?;
-    done.map_err(|e| fail(e.to_string()))
 }

@@ -3,7 +3,7 @@
 
 use super::{IntentScore, SupportError, lookup::named_orders, types::Ticket};
 use crate::{
-    intent::{Classifier, IntentError, OUT_OF_SCOPE, Score},
+    intent::{Classifier, OUT_OF_SCOPE, Score, parts},
     playbook::Playbook,
 };
 
@@ -18,7 +18,7 @@ const SURE_PART: f32 = 0.8;
 const MIN_BORNE_OUT: f32 = 0.15;
 /// Probability of a question about the rules from which a request may be one.
 const MIN_GENERAL: f32 = 0.2;
-/// Requests of one message at most; what asks for more is for a person.
+/// Requests of one message at most; a message with more is read as one.
 const MAX_REQUESTS: usize = 3;
 
 /// What kind of answer a request needs.
@@ -86,7 +86,7 @@ pub(super) struct Triage {
 }
 
 impl Triage {
-    /// Sure that no machine should answer.
+    /// How sure the least sure request is, 0 to 1.
     pub(super) fn confidence(&self) -> f32 {
         self.asked.iter().map(|asked| asked.confidence).fold(1.0, f32::min)
     }
@@ -102,26 +102,35 @@ pub(super) fn triage(
     question: &str,
     message: &str,
 ) -> Result<Triage, SupportError> {
-    let failed = |error: IntentError| SupportError::Stage { stage: "triage", reason: error.to_string() };
-    let scores = classifier.classify(question).map_err(failed)?.scores;
-    let whole = Asked::from_scores(&scores, playbook, question);
-    let mut parts = Vec::new();
-    for part in parts_of(message) {
-        let scores = classifier.classify(&part).map_err(failed)?.scores;
-        parts.push(Asked::from_scores(&scores, playbook, &part));
-    }
-    let asked = match requests(parts) {
+    let heard = |texts: &[&str]| -> Result<Vec<Asked>, SupportError> {
+        let classified = classify(classifier, texts)?;
+        let asked = texts.iter().zip(classified);
+        Ok(asked.map(|(text, scores)| Asked::from_scores(&scores, playbook, text)).collect())
+    };
+    let parts = parts(message);
+    let by_order = by_order(&parts);
+    let scores = classify(classifier, &[question])?.pop().unwrap_or_default();
+    let asked = match requests(heard(&strs(&by_order))?) {
         Some(asked) => asked,
         None => {
-            let sentences = pieces(message).into_iter().map(|sentence| {
-                let scores = classifier.classify(&sentence).map_err(failed)?.scores;
-                Ok(Asked::from_scores(&scores, playbook, &sentence))
-            });
-            let sentences = sentences.collect::<Result<Vec<_>, SupportError>>()?;
-            vec![whole.or_surer(&sentences, &scores)]
+            let whole = Asked::from_scores(&scores, playbook, question);
+            let is_clear = whole.is_something_to_do() && whole.confidence >= MIN_PART;
+            vec![if is_clear { whole } else { whole.or_surer(&heard(&strs(&parts))?, &scores) }]
         }
     };
     Ok(Triage { asked, intents: named(&scores) })
+}
+
+/// The scores of each text's labels.
+fn classify(classifier: &Classifier, texts: &[&str]) -> Result<Vec<Vec<Score>>, SupportError> {
+    let classified = classifier.classify(texts);
+    let classified =
+        classified.map_err(|error| SupportError::Stage { stage: "triage", reason: error.to_string() })?;
+    Ok(classified.into_iter().map(|classified| classified.scores).collect())
+}
+
+fn strs(texts: &[String]) -> Vec<&str> {
+    texts.iter().map(String::as_str).collect()
 }
 
 impl Asked {
@@ -140,15 +149,14 @@ impl Asked {
         let (topic, confidence) = likeliest.unwrap_or((Topic::Person, 0.0));
         Self { topic, confidence, text: text.to_owned(), asks_in_general }
     }
-}
 
-impl Asked {
+    fn is_something_to_do(&self) -> bool {
+        matches!(self.topic, Topic::Ruled(_) | Topic::Person)
+    }
+
     /// The same message, or what one of its sentences surely asks to be done: questions beside a
     /// request ("and when do I get my money?") draw the whole away from it.
     fn or_surer(self, sentences: &[Self], whole: &[Score]) -> Self {
-        if matches!(self.topic, Topic::Ruled(_) | Topic::Person) && self.confidence >= MIN_PART {
-            return self;
-        }
         let borne_out = |topic: &Topic| match topic {
             Topic::Ruled(label) => {
                 whole.iter().any(|score| score.label == *label && score.confidence >= MIN_BORNE_OUT)
@@ -173,45 +181,20 @@ fn requests(parts: Vec<Asked>) -> Option<Vec<Asked>> {
     (differ && asked.len() <= MAX_REQUESTS).then_some(asked)
 }
 
-/// The parts of a message that may ask for different things: numbered points, lines, sentences.
-/// What follows the order's number within its point belongs to it.
-fn parts_of(message: &str) -> Vec<String> {
-    let mut parts: Vec<String> = Vec::new();
-    for piece in pieces(message) {
-        match parts.last_mut() {
-            // A sentence without a number of its own goes on with the one before.
-            Some(last) if named_orders(&piece).is_empty() && !named_orders(last).is_empty() => {
+/// A message's parts put together by the order that they are about: what follows an order's number
+/// belongs to it until another is named.
+fn by_order(parts: &[String]) -> Vec<String> {
+    let mut stretches: Vec<String> = Vec::new();
+    for part in parts {
+        match stretches.last_mut() {
+            Some(last) if named_orders(part).is_empty() && !named_orders(last).is_empty() => {
                 last.push(' ');
-                last.push_str(&piece);
+                last.push_str(part);
             }
-            _ => parts.push(piece),
+            _ => stretches.push(part.clone()),
         }
     }
-    parts
-}
-
-/// Splits at line ends, ends of sentences and numbers of points such as `2)`.
-fn pieces(message: &str) -> Vec<String> {
-    let mut pieces = vec![String::new()];
-    for word in message.split_inclusive(char::is_whitespace) {
-        let bare = word.trim();
-        let is_point = bare.len() <= 3
-            && bare.ends_with([')', '.'])
-            && bare.starts_with(|c: char| c.is_ascii_digit())
-            && bare.trim_end_matches([')', '.']).chars().all(|c| c.is_ascii_digit());
-        if is_point {
-            pieces.push(String::new());
-            continue;
-        }
-        if let Some(last) = pieces.last_mut() {
-            last.push_str(word);
-        }
-        if bare.ends_with(['.', '!', '?', ';']) || word.ends_with('\n') {
-            pieces.push(String::new());
-        }
-    }
-    let pieces = pieces.into_iter().map(|piece| piece.trim().to_owned());
-    pieces.filter(|piece| piece.chars().any(char::is_alphanumeric)).collect()
+    stretches
 }
 
 /// The likeliest intents, for the report.
@@ -261,13 +244,13 @@ mod tests {
     }
 
     #[test]
-    fn numbered_points_and_sentences_are_parts() {
-        let parts = parts_of(
-            "two things!! 1) where is #T10023, the lamp 2) cancel #T10058, please. I don't need it.",
-        );
+    fn what_follows_a_number_belongs_to_its_order() {
+        let message =
+            "I need two things! 1) where is #T10023, the lamp 2) cancel #T10058, please. I don't need it.";
+        let stretches = by_order(&parts(message));
         assert_eq!(
-            parts,
-            ["two things!!", "where is #T10023, the lamp", "cancel #T10058, please. I don't need it."]
+            stretches,
+            ["I need two things!", "where is #T10023, the lamp", "cancel #T10058, please. I don't need it."]
         );
     }
 

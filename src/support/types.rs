@@ -37,6 +37,16 @@ pub enum Channel {
     Email,
 }
 
+/// Whether replies go to the customer by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Mode {
+    /// What passes every check is sent; a person takes the rest.
+    #[default]
+    Reply,
+    /// Nothing is sent: a person gets the reply with its evidence and action, and decides.
+    Draft,
+}
+
 /// Whether the text may go to the customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

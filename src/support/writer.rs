@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use futures::StreamExt;
 use minijinja::context;
 use serde::Deserialize;
 
 use crate::{
-    engine::{Event, Generate, Request, Usage},
+    engine::{Generate, Grammar, Request, Usage, read_to_end},
     model::chat::{Message, Role},
 };
 
@@ -81,7 +80,7 @@ impl Writer {
         brief: &Brief,
         rejected: Option<Rejected<'_>>,
     ) -> Result<Written, SupportError> {
-        let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
+        let message = shown(message);
         let points = brief.english();
         let store = self.store_name.as_deref().unwrap_or("an online shop").to_owned();
         let system = self.prompts.render(Prompt::ComposeSystem, context! { store })?;
@@ -97,7 +96,7 @@ impl Writer {
             let again = self.prompts.render(Prompt::ComposeRetry, context! { faults => faults.to_vec() })?;
             messages.push(Message::new(Role::User, again));
         }
-        self.write(&messages, self.max_reply_tokens).await
+        self.write(&messages, self.max_reply_tokens, None).await
     }
 
     /// A message in English.
@@ -105,28 +104,34 @@ impl Writer {
     /// # Errors
     /// When the engine refuses the request or breaks off.
     pub(super) async fn english(&self, message: &str) -> Result<Written, SupportError> {
-        let message: String = message.chars().take(MAX_MESSAGE_CHARS).collect();
         let system = self.prompts.render(Prompt::TranslateSystem, context! {})?;
-        let messages = [Message::new(Role::System, system), Message::new(Role::User, message)];
-        self.write(&messages, MAX_TRANSLATION_TOKENS).await
+        let messages = [Message::new(Role::System, system), Message::new(Role::User, shown(message))];
+        self.write(&messages, MAX_TRANSLATION_TOKENS, None).await
     }
 
-    async fn write(&self, messages: &[Message], max_tokens: usize) -> Result<Written, SupportError> {
+    /// What the model answers to a conversation, within a grammar where there is one.
+    ///
+    /// # Errors
+    /// When the engine refuses the request or breaks off.
+    pub(super) async fn write(
+        &self,
+        messages: &[Message],
+        max_tokens: usize,
+        grammar: Option<Grammar>,
+    ) -> Result<Written, SupportError> {
         let request = Request {
             max_tokens: Some(max_tokens),
-            // A reply repeats its points nearly word for word.
+            grammar,
+            // Replies and forms repeat what stands in the prompt nearly word for word.
             speculate: true,
             ..Request::new(self.llm.chat_prompt(messages)?)
         };
-        let mut events = self.llm.submit(request)?;
-        let (mut text, mut total) = (String::new(), Usage::default());
-        while let Some(event) = events.next().await {
-            match event? {
-                Event::Text(piece) => text.push_str(&piece),
-                Event::Logprob(_) => {}
-                Event::Finished { usage, .. } => total += usage,
-            }
-        }
-        Ok(Written { text, usage: total })
+        let (text, usage) = read_to_end(self.llm.submit(request)?).await?;
+        Ok(Written { text, usage })
     }
+}
+
+/// As much of a customer's message as the model gets to see.
+pub(super) fn shown(message: &str) -> String {
+    message.chars().take(MAX_MESSAGE_CHARS).collect()
 }

@@ -18,7 +18,7 @@ use tier0::{
     playbook::Playbook,
     retrieval::{self, Index},
     store::{OrderStore, SqliteStore, demo},
-    support::{Answer, AnswerTicket, Channel, Parts, Settings, Support, Thresholds, Ticket},
+    support::{Answer, AnswerTicket, Channel, Choices, Mode, Parts, Settings, Support, Thresholds, Ticket},
 };
 use tokio::sync::OnceCell;
 
@@ -102,6 +102,7 @@ struct Shared {
     data: TempDir,
     embed: Arc<dyn Embed>,
     index: Arc<Index>,
+    choices: Arc<Choices>,
 }
 
 static SHARED: OnceCell<Option<Shared>> = OnceCell::const_new();
@@ -127,7 +128,9 @@ async fn open_shared() -> Option<Shared> {
     });
     let passages = retrieval::passages(&articles.collect::<Vec<_>>());
     let index = Arc::new(Index::build(passages, Arc::clone(&embed)).unwrap());
-    Some(Shared { data, embed, index })
+    let playbook = Playbook::parse(demo::PLAYBOOK).unwrap();
+    let choices = Arc::new(Choices::learn(&playbook, &embed).unwrap());
+    Some(Shared { data, embed, index, choices })
 }
 
 impl Shop {
@@ -143,6 +146,10 @@ impl Shop {
     }
 
     pub(crate) fn support_reading(&self, writer: Writer, form: Value) -> Support {
+        self.support_in(Mode::Reply, writer, form)
+    }
+
+    fn support_in(&self, mode: Mode, writer: Writer, form: Value) -> Support {
         let info = ModelInfo { id: "writer".to_owned(), context_length: 100_000 };
         let parts = Parts {
             classifier: Arc::new(
@@ -154,9 +161,11 @@ impl Shop {
             embed: Arc::clone(&self.shared.embed),
             llm: Arc::new(ScriptedWriter { info, writer, form }),
             actions: Arc::new(self.desk()),
+            choices: Arc::clone(&self.shared.choices),
         };
         let settings = Settings {
             store_name: Some("Larkmoor".to_owned()),
+            mode,
             max_reply_tokens: 300,
             n_passages: 3,
             min_confidence: Thresholds { answer: 0.5, deny: 0.5, action: 0.5, clarify: 0.4 },
@@ -167,6 +176,11 @@ impl Shop {
 
     pub(crate) async fn ask(&self, writer: Writer, ticket: Ticket) -> Answer {
         self.support(writer).answer(&ticket).await.unwrap()
+    }
+
+    /// Asks where nothing is sent without a person.
+    pub(crate) async fn ask_for_draft(&self, ticket: Ticket) -> Answer {
+        self.support_in(Mode::Draft, Writer::Faithful, json!({})).answer(&ticket).await.unwrap()
     }
 
     /// Asks a model that reads this in the message.

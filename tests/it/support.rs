@@ -161,15 +161,37 @@ async fn what_the_playbook_allows_is_proposed_not_done() {
     assert!(matches!(refused, Err(ActionError::NotDone { .. })), "{refused:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_draft_goes_to_a_person_with_everything_it_needs() {
+    let Some(shop) = shop().await else { return };
+    let sent = shop.ask(Writer::Faithful, from_maya(CANCEL)).await;
+    let drafted = shop.ask_for_draft(from_maya(CANCEL)).await;
+    assert_eq!(drafted.report.decision, Decision::Escalate);
+    assert!(!drafted.content.contains("#T10091"), "{}", drafted.content);
+    let handoff = drafted.report.handoff.unwrap();
+    assert_eq!(handoff.draft, Some(sent.content));
+    assert!(handoff.summary.contains("#T10091"), "{}", handoff.summary);
+    assert_eq!(drafted.report.outcome, Outcome::Action);
+    assert_eq!(drafted.report.action.unwrap().arguments, sent.report.action.unwrap().arguments);
+    assert_eq!(drafted.report.citations, sent.report.citations);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reason_in_clear_words_needs_no_model() {
+    let Some(shop) = shop().await else { return };
+    let answer = shop.ask_reading(json!({"reason": "other"}), from_maya(CANCEL)).await;
+    assert_eq!(answer.report.action.unwrap().arguments["reason"], json!("no longer needed"));
+}
+
 #[rstest]
-#[case::other_reading(json!({"reason": "other"}))]
 #[case::no_reading(json!({"reason": "not said"}))]
 #[case::not_of_the_playbook(json!({"reason": "because"}))]
 #[case::broken(json!("{"))]
 #[tokio::test(flavor = "multi_thread")]
-async fn a_reason_that_two_readings_do_not_share_is_asked_for(#[case] form: Value) {
+async fn a_reason_that_neither_the_words_nor_the_model_tell_is_asked_for(#[case] form: Value) {
     let Some(shop) = shop().await else { return };
-    let answer = shop.ask_reading(form, from_maya(CANCEL)).await;
+    let unclear = "Please cancel my order #T10091. I realised that my boat is full.";
+    let answer = shop.ask_reading(form, from_maya(unclear)).await;
     assert_eq!(answer.report.outcome, Outcome::Clarify, "{}", answer.content);
     assert_eq!(answer.report.action, None);
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::playbook::rule::Rule;
-use crate::playbook::spec::IntentSpec;
+use crate::playbook::spec::{IntentSpec, MIN_CHOICE_EXAMPLES, SlotKind, SlotSpec};
 use crate::playbook::texts::Text;
 use crate::playbook::{Language, Outcome, Playbook};
 
@@ -20,6 +20,7 @@ pub(super) fn check(playbook: &Playbook) -> Vec<Finding> {
     for (label, intent) in &playbook.intents {
         findings.extend(slots(playbook, label, intent));
     }
+    findings.extend(playbook.slots().flat_map(|(name, slot)| too_few_examples(name, slot)));
     findings.extend(unused_phrases(playbook));
     findings.extend(missing_languages(playbook));
     findings
@@ -68,6 +69,21 @@ fn unknown_in_expressions(playbook: &Playbook, rule: &Rule) -> Vec<Finding> {
 fn unknown_in_text<'a>(playbook: &'a Playbook, text: &'a Text) -> impl Iterator<Item = Finding> + 'a {
     let unknown = text.fields.iter().filter(|field| !playbook.schema.knows(field));
     unknown.map(|field| Finding::UnknownField { place: text.place().clone(), field: field.clone() })
+}
+
+fn too_few_examples(name: &str, slot: &SlotSpec) -> Vec<Finding> {
+    if slot.kind != SlotKind::Choice {
+        return Vec::new();
+    }
+    let words = slot.values.iter().map(|value| (value.name.as_str(), value.examples.len()));
+    let words = words.chain([("not_said", slot.not_said.len())]);
+    let few = words.filter(|(_, n_examples)| *n_examples < MIN_CHOICE_EXAMPLES);
+    let found = |(word, n_examples): (&str, usize)| Finding::TooFewExamples {
+        slot: name.to_owned(),
+        word: word.to_owned(),
+        n_examples,
+    };
+    few.map(found).collect()
 }
 
 fn slots(playbook: &Playbook, label: &str, intent: &IntentSpec) -> Vec<Finding> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::playbook::{Language, Place};
+use crate::playbook::{Language, MIN_CHOICE_EXAMPLES, Place};
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,6 +40,15 @@ pub enum Finding {
         intent: String,
         /// The slot.
         slot: String,
+    },
+    /// One of a choice's words, or its `not_said`, has too few examples to be told from the others.
+    TooFewExamples {
+        /// The slot.
+        slot: String,
+        /// The word, or `not_said`.
+        word: String,
+        /// How many it has.
+        n_examples: usize,
     },
     /// A rule looks at a slot that its intent does not list, so it is always null.
     UnlistedSlot {
@@ -129,6 +138,7 @@ impl Finding {
             Self::UnusedSlot { .. }
             | Self::UnusedPhrase { .. }
             | Self::MissingLanguage { .. }
+            | Self::TooFewExamples { .. }
             | Self::Sampled { .. } => Severity::Warning,
             Self::UnknownField { .. }
             | Self::UnknownValue { .. }
@@ -159,6 +169,10 @@ impl fmt::Display for Finding {
             Self::UnlistedSlot { intent, rule, slot } => write!(
                 f,
                 "rule {rule:?} looks at slots.{slot}, which the intent {intent:?} does not list, so it is always null; add it to the intent's slots"
+            ),
+            Self::TooFewExamples { slot, word, n_examples } => write!(
+                f,
+                "slot {slot:?}: {word:?} has {n_examples} examples, but the slot is always null until each word and not_said have {MIN_CHOICE_EXAMPLES}"
             ),
             Self::UnusedSlot { intent, slot } => {
                 write!(

@@ -26,6 +26,16 @@ fn a_sound_playbook_has_no_findings() {
 }
 
 #[test]
+fn a_choice_without_enough_examples_is_a_warning() {
+    let finding = only(", \"at once\"]", "]");
+    assert!(
+        matches!(&finding, Finding::TooFewExamples { word, n_examples: 4, .. } if word == "today"),
+        "{finding:?}"
+    );
+    assert_eq!(finding.severity(), Severity::Warning);
+}
+
+#[test]
 fn an_unreachable_rule_is_found() {
     let finding =
         only("when = \"slots.when == null\"", "when = 'order.status == \"back\" && slots.when == null'");

@@ -20,8 +20,9 @@ const RENTAL: &str = r##"
 
 [slots.when]
 kind = "choice"
-values.today = { means = "the same day", examples = ["right now"] }
-values.later = { means = "another day" }
+values.today = { means = "the same day", examples = ["right now", "today", "at noon", "tonight", "at once"] }
+values.later = { means = "another day", examples = ["tomorrow", "on Friday", "in a week", "later", "in May"] }
+not_said = ["take it back", "we are done", "end it", "I have finished", "where do I leave it"]
 
 [intents.end_rental]
 about = "order"

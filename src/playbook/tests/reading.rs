@@ -16,9 +16,10 @@ fn what_the_stages_before_it_need_can_be_read_off() {
     assert_eq!(slot.kind, SlotKind::Choice);
     assert_eq!(slot.values.iter().map(|choice| choice.name.as_str()).collect::<Vec<_>>(), ["later", "today"]);
     assert_eq!(
-        (slot.values[1].means.as_str(), slot.values[1].examples.as_slice()),
-        ("the same day", ["right now".to_owned()].as_slice())
+        (slot.values[1].means.as_str(), slot.values[1].examples[0].as_str()),
+        ("the same day", "right now")
     );
+    assert_eq!((slot.values[1].examples.len(), slot.not_said.len()), (5, 5));
     assert!(playbook.intent("fly").is_none() && playbook.slot("where").is_none());
 }
 

@@ -1,23 +1,26 @@
 //! The form that the model fills in: one JSON object whose answers are taken from the store and the
 //! playbook.
 
-use futures::StreamExt;
 use minijinja::context;
 use serde_json::{Map, Value, json};
 
-use super::{Reading, SlotReader, items, payment};
+use super::{Reading, items, payment};
 use crate::{
-    engine::{Event, Grammar, Request, Usage},
+    engine::{Grammar, Usage},
     model::chat::{Message, Role},
     playbook::{SlotKind, SlotSpec},
 };
 
-use super::super::{SupportError, case_facts::method_name, prompts::Prompt, words::words};
+use super::super::{
+    SupportError,
+    case_facts::method_name,
+    prompts::Prompt,
+    words::words,
+    writer::{Writer, Written, shown},
+};
 
 /// What stands for an answer that the message does not give.
 pub(super) const NOT_SAID: &str = "not said";
-/// Characters of a message that the model gets to see.
-const MAX_MESSAGE_CHARS: usize = 1500;
 /// Longest answer of one line, and of the whole form.
 const MAX_LINE_CHARS: usize = 60;
 const MAX_TOKENS: usize = 200;
@@ -61,36 +64,23 @@ impl Form {
     /// Has the model fill the form in.
     pub(super) async fn fill_in(
         &self,
-        reader: &SlotReader,
+        writer: &Writer,
         reading: Reading<'_>,
     ) -> Result<(Answers, Usage), SupportError> {
         if self.questions.is_empty() {
             return Ok((Answers::default(), Usage::default()));
         }
-        let message: String = reading.message.chars().take(MAX_MESSAGE_CHARS).collect();
+        let message = shown(reading.message);
         let questions: Vec<_> =
             self.questions.iter().map(|q| context! { name => &q.name, ask => &q.ask }).collect();
         let items = reading.order.map(items::labels).unwrap_or_default();
-        let system = reader.prompts.render(Prompt::ExtractSystem, context! {})?;
-        let user = reader.prompts.render(Prompt::ExtractUser, context! { message, questions, items })?;
+        let system = writer.prompts.render(Prompt::ExtractSystem, context! {})?;
+        let user = writer.prompts.render(Prompt::ExtractUser, context! { message, questions, items })?;
         let messages = [Message::new(Role::System, system), Message::new(Role::User, user)];
-        let request = Request {
-            max_tokens: Some(MAX_TOKENS),
-            grammar: Some(Grammar::JsonSchema(self.schema())),
-            speculate: true,
-            ..Request::new(reader.llm.chat_prompt(&messages)?)
-        };
-        let mut events = reader.llm.submit(request)?;
-        let (mut text, mut total) = (String::new(), Usage::default());
-        while let Some(event) = events.next().await {
-            match event? {
-                Event::Text(piece) => text.push_str(&piece),
-                Event::Logprob(_) => {}
-                Event::Finished { usage, .. } => total += usage,
-            }
-        }
+        let grammar = Grammar::JsonSchema(self.schema());
+        let Written { text, usage } = writer.write(&messages, MAX_TOKENS, Some(grammar)).await?;
         // A form that ran into its limit is as good as empty: the rules will ask.
-        Ok((Answers(serde_json::from_str(&text).unwrap_or_default()), total))
+        Ok((Answers(serde_json::from_str(&text).unwrap_or_default()), usage))
     }
 
     fn schema(&self) -> Value {

@@ -1,16 +1,63 @@
-//! Picks the sentences of the store's articles that a question is about, for quoting.
+//! What the store's articles say to a question: the passages near it, and of each the sentences that
+//! are about it, for quoting.
 
+use std::sync::Arc;
+
+use super::{Citation, Outcome, SupportError, brief::Brief, brief::Point, run_blocking, verify::sentences};
 use crate::{
     embed::Embed,
     retrieval::{Hit, Index},
 };
 
-use super::{Citation, SupportError, verify::sentences};
-
 /// Sentences quoted from one passage at most, and how much further from the question than the nearest
 /// one they may be.
 const MAX_SENTENCES: usize = 3;
 const MAX_DISTANCE: f32 = 0.15;
+/// Similarity of a sentence to its question from which it surely answers it.
+const SURE_SIMILARITY: f32 = 0.6;
+/// Sentences of a section that a citation quotes where no sentence was chosen.
+const MAX_QUOTED: usize = 2;
+
+/// The store's articles.
+#[derive(Clone)]
+pub(super) struct Articles {
+    pub(super) index: Arc<Index>,
+    /// Compares sentences with questions.
+    pub(super) embed: Arc<dyn Embed>,
+    /// Passages looked at for a question.
+    pub(super) n_passages: usize,
+    /// Similarity, −1 to 1, below which a passage does not answer a question.
+    pub(super) min_similarity: f32,
+}
+
+impl Articles {
+    /// The passages nearest to `question`, best first, each with the sentences that are about it.
+    ///
+    /// # Errors
+    /// When searching or embedding fails.
+    pub(super) async fn find(&self, question: String) -> Result<Vec<Quoted>, SupportError> {
+        let Self { index, embed, n_passages, .. } = self.clone();
+        run_blocking("retrieve", move || find(&index, embed.as_ref(), &question, n_passages)).await
+    }
+
+    /// The best of what was found, if it is near enough to its question to answer it.
+    pub(super) fn answer<'a>(&self, found: &'a [Quoted]) -> Option<&'a Quoted> {
+        found.first().filter(|best| best.similarity() >= self.min_similarity)
+    }
+
+    /// Fills in what the sections say that a brief only names.
+    pub(super) fn quote_in(&self, brief: &mut Brief) {
+        for citation in brief.citations.iter_mut().filter(|citation| citation.quote.is_empty()) {
+            let passage = self.index.passages().iter().find(|passage| passage.id == citation.id);
+            if let Some(passage) = passage {
+                let mut quoted = sentences(&passage.text);
+                quoted.truncate(MAX_QUOTED);
+                citation.title.clone_from(&passage.title);
+                citation.quote = quoted.join(" ");
+            }
+        }
+    }
+}
 
 /// A passage that a reply may rest on, with the sentences that matter.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,17 +96,28 @@ impl Quoted {
         self
     }
 
+    /// How surely it answers its question, 0 to 1.
+    pub(super) fn sureness(&self) -> f32 {
+        (self.similarity() / SURE_SIMILARITY).clamp(0.0, 1.0)
+    }
+
+    /// The brief that quotes it.
+    pub(super) fn brief(&self, confidence: f32) -> Brief {
+        let points = self.sentences.iter().map(|sentence| Point::quoting(&sentence.text)).collect();
+        Brief {
+            citations: vec![self.citation()],
+            speaks_for_itself: false,
+            ..Brief::new(Outcome::Answer, points, confidence * self.sureness())
+        }
+    }
+
     /// The sentences, as they stand in the article.
     pub(super) fn quote(&self) -> String {
         self.sentences.iter().map(|s| s.text.as_str()).collect::<Vec<_>>().join(" ")
     }
 }
 
-/// The passages nearest to `question`, best first, each with the sentences that answer it.
-///
-/// # Errors
-/// When searching or embedding fails.
-pub(super) fn retrieve(
+fn find(
     index: &Index,
     embed: &dyn Embed,
     question: &str,

@@ -1,0 +1,78 @@
+//! What is known of a ticket while it is on its way, and where the time went.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use super::{
+    Ticket, Trace,
+    language::Spoken,
+    lookup::{Lookup, Orders},
+    triage::Triage,
+};
+use crate::{engine::Usage, store::Customer};
+
+/// What is known of a ticket while it is on its way.
+pub(super) struct Case<'a> {
+    pub(super) ticket: &'a Ticket,
+    /// The customer's words.
+    pub(super) message: &'a str,
+    pub(super) spoken: Spoken,
+    /// The same in English, where it was not.
+    pub(super) translation: Option<String>,
+    pub(super) triage: Triage,
+    pub(super) customer: Option<Customer>,
+    /// Orders that were found: number and status.
+    pub(super) orders: Vec<(String, String)>,
+    pub(super) trace: Trace,
+    pub(super) usage: Usage,
+    pub(super) clock: Clock,
+}
+
+/// Times the stages.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    pub(super) timings_ms: BTreeMap<String, u64>,
+}
+
+impl Clock {
+    /// Does `work`, and books its time on `stage`.
+    pub(super) async fn time<T>(&mut self, stage: &str, work: impl Future<Output = T>) -> T {
+        let start = Instant::now();
+        let result = work.await;
+        let spent = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        *self.timings_ms.entry(stage.to_owned()).or_default() += spent;
+        result
+    }
+}
+
+impl Case<'_> {
+    /// The customer's words in English.
+    pub(super) fn english(&self) -> &str {
+        self.translation.as_deref().unwrap_or(self.message)
+    }
+
+    /// Keeps who writes and which orders were found.
+    pub(super) fn remember(&mut self, lookup: &Lookup) {
+        self.customer.clone_from(&lookup.customer);
+        if let Orders::Found(orders) = &lookup.orders {
+            for order in orders {
+                let known = (order.id.to_string(), order.status.to_string());
+                if !self.orders.contains(&known) {
+                    self.orders.push(known);
+                }
+            }
+        }
+    }
+
+    /// The case in one line, for the person who takes over.
+    pub(super) fn summary(&self) -> String {
+        let who = match &self.customer {
+            Some(customer) => format!("{} ({})", customer.full_name(), customer.email),
+            None => "An unverified sender".to_owned(),
+        };
+        let what =
+            self.triage.intents.first().map_or("something unclear", |i| i.label.as_str()).replace('_', " ");
+        let orders: Vec<String> = self.orders.iter().map(|(id, status)| format!("{id} ({status})")).collect();
+        let about = if orders.is_empty() { String::new() } else { format!(", about {}", orders.join(", ")) };
+        format!("{who} writes about: {what}{about}.")
+    }
+}
