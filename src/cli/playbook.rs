@@ -63,7 +63,7 @@ fn test(setup: &Setup, playbook: &Playbook) -> Outcome {
         }
     }
     println!("{} of {} examples come out right", results.len() - failed.len(), results.len());
-    let embed = setup.embedder()?;
+    let embed = tokio::task::block_in_place(|| setup.embedder())?;
     for (slot, evaluation) in Choices::learn(playbook, &embed)?.evaluations() {
         println!(
             "slot {slot}: {:.0} % of its {} examples are read right by what has not seen them",
