@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     actions::{ActionDesk, ActionKey, Execute, StoreExecutor, Webhook, WebhookExecutor},
-    config::{Config, KvType, Log, SupportMode},
+    config::{self, Config, KvType, Log, SupportMode},
     embed::{Embed, MiniLm},
     engine::{Engine, Generate, LoadSpec, Observe, Unobserved},
     hub::{Catalog, DEFAULT_EMBEDDING_MODEL, Hub, LocalModel, ModelKind, StderrProgress},
@@ -24,7 +24,7 @@ use crate::{
     playbook::Playbook,
     retrieval::{self, Index, Passage},
     store::{Counts, OrderStore, SqliteStore, demo},
-    support::{Choices, Mode, Parts, Settings, Support, Thresholds},
+    support::{Choices, Mode, Parts, Settings, Support, Thresholds, Wording},
     telemetry,
 };
 
@@ -255,6 +255,10 @@ impl Setup {
             mode: match config.mode {
                 SupportMode::Reply => Mode::Reply,
                 SupportMode::Draft => Mode::Draft,
+            },
+            wording: match config.wording {
+                config::Wording::Model => Wording::Model,
+                config::Wording::Template => Wording::Template,
             },
             max_reply_tokens: config.max_reply_tokens,
             n_passages: config.passages,

@@ -24,7 +24,7 @@ use garde::Validate;
 pub use actions::{Actions, Secret};
 pub use sections::{
     ApiKey, Config, Device, KvType, Log, LogFormat, Model, Models, Server, Store, Support, SupportMode,
-    UnknownDevice,
+    UnknownDevice, Wording,
 };
 use sources::ConfigFile;
 

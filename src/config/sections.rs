@@ -233,6 +233,9 @@ pub struct Support {
     /// Whether replies are sent, or drafted for a person.
     #[garde(skip)]
     pub mode: SupportMode,
+    /// Who words replies.
+    #[garde(skip)]
+    pub wording: Wording,
     /// The store's name, with which replies are signed; empty signs as "Customer support".
     #[garde(skip)]
     pub store_name: String,
@@ -257,12 +260,13 @@ impl Default for Support {
     fn default() -> Self {
         Self {
             mode: SupportMode::default(),
+            wording: Wording::default(),
             store_name: String::new(),
             max_reply_tokens: 300,
-            passages: 3,
+            passages: 6,
             playbook: PathBuf::new(),
             min_confidence: MinConfidence::default(),
-            min_similarity: 0.45,
+            min_similarity: 0.55,
         }
     }
 }
@@ -276,6 +280,17 @@ pub enum SupportMode {
     Reply,
     /// Nothing is sent: every ticket goes to a person, with the reply as a draft.
     Draft,
+}
+
+/// Who words replies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Wording {
+    /// The language model, and templates where its drafts fail.
+    #[default]
+    Model,
+    /// Templates alone.
+    Template,
 }
 
 /// `[support.min_confidence]`: a reply less certain than this is not sent; a person takes over.

@@ -9,6 +9,8 @@ pub(super) struct Point {
     /// A whole sentence; it may stand in the reply as it is. What quotes an article is in the
     /// article's language alone.
     pub(super) said: Said,
+    /// What stands in a template instead: an article's words need an introduction.
+    pub(super) introduced: Option<Said>,
     /// An English reply has to contain one text out of each group, in either case.
     pub(super) must: Vec<Vec<String>>,
 }
@@ -16,17 +18,24 @@ pub(super) struct Point {
 impl Point {
     /// A point whose wording is free.
     pub(super) fn plain(said: Said) -> Self {
-        Self { said, must: Vec::new() }
+        Self { said, introduced: None, must: Vec::new() }
     }
 
     /// A point with words that must not be lost.
     pub(super) fn stating(said: Said, must: impl IntoIterator<Item = String>) -> Self {
-        Self { said, must: must.into_iter().map(|word| vec![word]).collect() }
+        Self { must: must.into_iter().map(|word| vec![word]).collect(), ..Self::plain(said) }
     }
 
     /// The words of an article, in English.
     pub(super) fn quoting(text: &str) -> Self {
         Self::plain(Said::from([(Language::En, text.to_owned())]))
+    }
+
+    /// The same, with the words that introduce it where no model phrases it.
+    pub(super) fn introduced_by(mut self, introduction: &str) -> Self {
+        let alone = self.said.iter().map(|(language, text)| (*language, format!("{introduction} {text}")));
+        self.introduced = Some(alone.collect());
+        self
     }
 
     /// The sentence as the model gets it.
@@ -43,8 +52,6 @@ pub(super) struct Brief {
     pub(super) order_ids: Vec<String>,
     pub(super) citations: Vec<Citation>,
     pub(super) action: Option<ProposedAction>,
-    /// Whether the points are a reply as they stand. An article's words may be meant for other ears.
-    pub(super) speaks_for_itself: bool,
     /// 0 to 1: how sure the stages were that it fits the message.
     pub(super) confidence: f32,
 }
@@ -52,15 +59,7 @@ pub(super) struct Brief {
 impl Brief {
     /// A brief without orders, citations or action.
     pub(super) fn new(outcome: Outcome, points: Vec<Point>, confidence: f32) -> Self {
-        Self {
-            outcome,
-            points,
-            order_ids: Vec::new(),
-            citations: Vec::new(),
-            action: None,
-            speaks_for_itself: true,
-            confidence,
-        }
+        Self { outcome, points, order_ids: Vec::new(), citations: Vec::new(), action: None, confidence }
     }
 
     /// The same about these orders.
@@ -85,7 +84,6 @@ impl Brief {
         self.order_ids.extend(order_ids);
         self.citations.extend(other.citations);
         self.action = self.action.or(other.action);
-        self.speaks_for_itself &= other.speaks_for_itself;
         self.confidence = self.confidence.min(other.confidence);
         Some(self)
     }
@@ -97,8 +95,11 @@ impl Brief {
 
     /// The reply that the points make as they stand; `None` where one lacks the language.
     pub(super) fn reply_in(&self, language: Language) -> Option<String> {
-        let said: Option<Vec<&str>> =
-            self.points.iter().map(|point| point.said.get(&language).map(String::as_str)).collect();
+        let alone = |point: &Point| {
+            let said = point.introduced.as_ref().unwrap_or(&point.said);
+            said.get(&language).cloned()
+        };
+        let said: Option<Vec<String>> = self.points.iter().map(alone).collect();
         said.map(|sentences| sentences.join(" "))
     }
 }

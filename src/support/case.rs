@@ -13,8 +13,12 @@ use crate::{engine::Usage, store::Customer};
 /// What is known of a ticket while it is on its way.
 pub(super) struct Case<'a> {
     pub(super) ticket: &'a Ticket,
-    /// The customer's words.
-    pub(super) message: &'a str,
+    /// The customer's words that are answered: the last message, with those that it goes on from.
+    pub(super) message: String,
+    /// Whether the customer only agrees to what they were told.
+    pub(super) agrees: bool,
+    /// Everything that the customer wrote: the orders in question may have been named before.
+    pub(super) whole: String,
     pub(super) spoken: Spoken,
     /// The same in English, where it was not.
     pub(super) translation: Option<String>,
@@ -47,7 +51,7 @@ impl Clock {
 impl Case<'_> {
     /// The customer's words in English.
     pub(super) fn english(&self) -> &str {
-        self.translation.as_deref().unwrap_or(self.message)
+        self.translation.as_deref().unwrap_or(&self.message)
     }
 
     /// Keeps who writes and which orders were found.

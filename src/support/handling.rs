@@ -146,7 +146,7 @@ impl Handler {
         };
         let said = self.phrases.say(phrase, &values)?;
         let must = must.into_iter().map(|group| group.into_iter().map(str::to_owned).collect()).collect();
-        let mut points = vec![Point { said, must }];
+        let mut points = vec![Point { must, ..Point::plain(said) }];
         if phrase == Phrase::OrderNotFound {
             points.push(Point::plain(self.phrases.say(Phrase::CheckTheNumber, &context! {})?));
         }

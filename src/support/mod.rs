@@ -10,6 +10,7 @@ mod articles;
 mod brief;
 mod case;
 mod case_facts;
+mod conversation;
 mod form_of_reply;
 mod handling;
 mod language;

@@ -10,7 +10,6 @@ use crate::{
     embed::Embed,
     engine::{Generate, Usage},
     intent::Classifier,
-    model::chat::Role,
     playbook::{Language, Playbook, ProposedAction},
     retrieval::Index,
     store::{Customer, OrderStore},
@@ -18,19 +17,20 @@ use crate::{
 
 use super::{
     Action, Answer, AnswerTicket, Decision, Found, Handoff, Mode, Outcome, Quoted, Report, SupportError,
-    Thresholds, Ticket, Trace, WrittenBy,
+    Thresholds, Ticket, Trace, Wording, WrittenBy,
     articles::Articles,
     brief::{Brief, Point},
     case::{Case, Clock},
+    conversation::Conversation,
     form_of_reply::{body_of, dress},
     handling::{End, Handler},
     language::{Spoken, spoken},
     lookup,
     phrases::{Phrase, Phrases},
-    prompts::Prompts,
+    prompts::{Prompt, Prompts},
     run_blocking, signals,
     slots::{Choices, SlotReader},
-    triage::{self, Asked},
+    triage::{self, Asked, Triage},
     verify::{self, Evidence},
     writer::{Rejected, Writer, Written, examples},
 };
@@ -70,6 +70,8 @@ pub struct Settings {
     pub max_reply_tokens: usize,
     /// Whether replies are sent, or drafted for a person.
     pub mode: Mode,
+    /// Who words replies.
+    pub wording: Wording,
     /// Passages looked at for a question.
     pub n_passages: usize,
     /// Confidence below which a ticket goes to a person.
@@ -119,6 +121,7 @@ impl Support {
             embed: Arc::clone(&parts.embed),
             n_passages: settings.n_passages,
             min_similarity: settings.min_similarity,
+            read: Arc::default(),
         };
         Ok(Self { parts, settings, handler, articles, phrases, writer })
     }
@@ -148,9 +151,8 @@ impl HandOff {
 impl AnswerTicket for Support {
     #[tracing::instrument(skip_all, fields(ticket = ticket.id.as_deref().unwrap_or("-")))]
     async fn answer(&self, ticket: &Ticket) -> Result<Answer, SupportError> {
-        let last = ticket.messages.iter().rfind(|m| m.role == Role::User).map(|m| m.content.trim());
-        let message = last.filter(|m| !m.is_empty()).ok_or(SupportError::NoUserMessage)?;
-        let mut case = self.open(ticket, message).await?;
+        let conversation = Conversation::of(ticket).ok_or(SupportError::NoUserMessage)?;
+        let mut case = self.open(ticket, &conversation).await?;
         let answer = match self.settle(&mut case).await? {
             Ok(reply) => self.reply(case, reply)?,
             Err(hand_off) => self.escalate(case, hand_off)?,
@@ -162,48 +164,66 @@ impl AnswerTicket for Support {
 }
 
 impl Support {
-    /// Reads the message: its language, and what it asks for.
-    async fn open<'a>(&self, ticket: &'a Ticket, message: &'a str) -> Result<Case<'a>, SupportError> {
-        let (mut clock, mut usage) = (Clock::default(), Usage::default());
-        let spoken = spoken(message);
-        let translation = match spoken {
-            Spoken::Known(Language::En) => None,
-            Spoken::Known(_) | Spoken::Other(_) => {
-                let written = clock.time("translate", self.writer.english(message)).await?;
-                usage += written.usage;
-                Some(written.text.trim().to_owned())
-            }
+    /// Reads what the customer asks for: in the last message, or over several where it goes on from
+    /// those before.
+    async fn open<'a>(
+        &self,
+        ticket: &'a Ticket,
+        conversation: &Conversation<'_>,
+    ) -> Result<Case<'a>, SupportError> {
+        let whole = conversation.whole();
+        let mut case = Case {
+            ticket,
+            message: if conversation.goes_on() { whole.clone() } else { conversation.last.to_owned() },
+            agrees: conversation.agrees(),
+            spoken: spoken(&whole),
+            whole,
+            translation: None,
+            triage: Triage::default(),
+            customer: None,
+            orders: Vec::new(),
+            trace: Trace::default(),
+            usage: Usage::default(),
+            clock: Clock::default(),
         };
-        let english = translation.as_deref().unwrap_or(message).to_owned();
-        let question = triage::question(ticket, &english);
+        self.read(&mut case).await?;
+        if !case.triage.is_clear() && conversation.has_earlier() && case.message != case.whole {
+            case.message.clone_from(&case.whole);
+            self.read(&mut case).await?;
+        }
+        Ok(case)
+    }
+
+    /// What the case's message asks for.
+    async fn read(&self, case: &mut Case<'_>) -> Result<(), SupportError> {
+        if case.spoken != Spoken::Known(Language::En) {
+            let written = case.clock.time("translate", self.writer.english(&case.message)).await?;
+            case.usage += written.usage;
+            case.translation = Some(written.text.trim().to_owned());
+            case.trace.translation.clone_from(&case.translation);
+        }
+        let english = case.english().to_owned();
+        let question = triage::question(case.ticket, &english);
         let (classifier, playbook) = (Arc::clone(&self.parts.classifier), self.parts.playbook.clone());
         let work = run_blocking("triage", move || {
             triage::triage(&classifier, playbook.as_deref(), &question, &english)
         });
-        let triage = clock.time("triage", work).await?;
-        let trace = Trace { translation: translation.clone(), ..Trace::default() };
-        Ok(Case {
-            ticket,
-            message,
-            spoken,
-            translation,
-            triage,
-            customer: None,
-            orders: Vec::new(),
-            trace,
-            usage,
-            clock,
-        })
+        case.triage = case.clock.time("triage", work).await?;
+        Ok(())
     }
 
     /// Decides what is said, and has it said. `Err` is a hand-off, not a failure.
     async fn settle(&self, case: &mut Case<'_>) -> Result<Result<Reply, HandOff>, SupportError> {
+        if case.agrees {
+            let reason = "the customer agrees to what was proposed: confirm it with its token";
+            return Ok(Err(HandOff::because(reason)));
+        }
         let brief = match self.brief(case).await? {
             Ok(brief) => brief,
             Err(hand_off) => return Ok(Err(hand_off)),
         };
         let needed = self.settings.min_confidence.of(brief.outcome);
-        let sign = signals::needs_person(case.message)
+        let sign = signals::needs_person(&case.message)
             .or_else(|| case.translation.as_deref().and_then(signals::needs_person));
         let reason = match sign {
             Some(sign) => Some(sign.to_owned()),
@@ -224,7 +244,11 @@ impl Support {
         let sender =
             case.clock.time("lookup", lookup::sender(self.parts.store.as_ref(), case.ticket)).await?;
         let english = case.english().to_owned();
-        let whole = triage::question(case.ticket, &english);
+        let whole = match case.whole == case.message {
+            true => triage::question(case.ticket, &english),
+            // Order numbers are the same in every language.
+            false => triage::question(case.ticket, &format!("{english}\n{}", case.whole)),
+        };
         let mut brief: Option<Brief> = None;
         for asked in case.triage.asked.clone() {
             let work = lookup::look_up(self.parts.store.as_ref(), sender.as_ref(), &asked.text, &whole);
@@ -263,9 +287,12 @@ impl Support {
         asked: &Asked,
     ) -> Result<Result<Brief, HandOff>, SupportError> {
         let passages = self.retrieve(case, asked.text.clone()).await?;
-        let best = self.articles.answer(&passages);
-        let brief = best.map(|best| best.brief(asked.confidence));
-        Ok(brief.ok_or_else(|| HandOff::because("no article of the store answers this")))
+        let Some(best) = self.articles.answer(&passages) else {
+            return Ok(Err(HandOff::because("no article of the store answers this")));
+        };
+        let passage = &best.hit.passage;
+        let introduction = self.writer.prompts.render(Prompt::Quote, context! { title => &passage.title })?;
+        Ok(Ok(best.brief(&introduction, asked.confidence)))
     }
 
     /// The articles' passages near a question, noted in the case.
@@ -304,7 +331,11 @@ impl Support {
     ) -> Result<Result<Reply, HandOff>, SupportError> {
         let mut rejected: Option<(String, Vec<String>)> = None;
         let message = case.english().to_owned();
-        for _ in 0..MAX_DRAFTS {
+        let n_drafts = match self.settings.wording {
+            Wording::Model => MAX_DRAFTS,
+            Wording::Template => 0,
+        };
+        for _ in 0..n_drafts {
             let last = rejected.as_ref().map(|(draft, faults)| Rejected { draft, faults });
             let work = self.writer.reply(&message, &brief, last);
             let Written { text, usage } = case.clock.time("compose", work).await?;
@@ -319,12 +350,9 @@ impl Support {
             case.trace.faults.extend(faults.iter().cloned());
             rejected = Some((body, faults));
         }
-        if !brief.speaks_for_itself {
-            let (draft, faults) = rejected.unwrap_or_default();
-            let reason = format!("the draft failed verification: {}", faults.join("; "));
-            return Ok(Err(HandOff { reason, draft: Some(draft) }));
+        if rejected.is_some() {
+            brief.confidence *= TEMPLATE_PENALTY;
         }
-        brief.confidence *= TEMPLATE_PENALTY;
         let body = brief.reply_in(Language::En).unwrap_or_default();
         let body = self.explained(case, &mut brief, body).await?;
         Ok(Ok(Reply { brief, body, language: Language::En, written_by: WrittenBy::Template }))

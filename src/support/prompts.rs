@@ -1,4 +1,4 @@
-//! The texts in `prompts/`: what the model is told, one file for each purpose.
+//! The texts in `prompts/`, one file for each purpose: mostly what the model is told.
 
 use minijinja::{Environment, UndefinedBehavior, Value, syntax::SyntaxConfig};
 
@@ -12,16 +12,19 @@ pub(super) enum Prompt {
     ComposeRetry,
     ExtractSystem,
     ExtractUser,
+    /// Introduces an article's words where no model phrases them.
+    Quote,
     TranslateSystem,
 }
 
 impl Prompt {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::ComposeSystem,
         Self::ComposeUser,
         Self::ComposeRetry,
         Self::ExtractSystem,
         Self::ExtractUser,
+        Self::Quote,
         Self::TranslateSystem,
     ];
 
@@ -37,6 +40,7 @@ impl Prompt {
             Self::ComposeRetry => file!("compose_retry.jinja"),
             Self::ExtractSystem => file!("extract_system.jinja"),
             Self::ExtractUser => file!("extract_user.jinja"),
+            Self::Quote => file!("quote.jinja"),
             Self::TranslateSystem => file!("translate_system.jinja"),
         }
     }

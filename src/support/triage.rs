@@ -77,7 +77,7 @@ pub(super) struct Asked {
 }
 
 /// The outcome of the first stage.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Triage {
     /// In the message's order; at least one.
     pub(super) asked: Vec<Asked>,
@@ -86,6 +86,12 @@ pub(super) struct Triage {
 }
 
 impl Triage {
+    /// Whether it is likely enough what is asked for, and a machine may answer.
+    pub(super) fn is_clear(&self) -> bool {
+        let for_a_machine = self.asked.iter().all(|asked| asked.topic != Topic::Person);
+        for_a_machine && self.confidence() >= MIN_PART
+    }
+
     /// How sure the least sure request is, 0 to 1.
     pub(super) fn confidence(&self) -> f32 {
         self.asked.iter().map(|asked| asked.confidence).fold(1.0, f32::min)

@@ -47,6 +47,16 @@ pub enum Mode {
     Draft,
 }
 
+/// Who words English replies. Those in other languages are always the templates'.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Wording {
+    /// The language model, and the templates where its drafts fail.
+    #[default]
+    Model,
+    /// The templates alone: stiffer, and in milliseconds.
+    Template,
+}
+
 /// Whether the text may go to the customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]

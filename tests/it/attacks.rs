@@ -1,18 +1,27 @@
 //! Attack messages against the pipeline: whatever the language model does with them, nothing leaks,
 //! nothing is obeyed.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
+use candle_core::{DType, Device};
+use futures::StreamExt;
 use regex::{Regex, RegexBuilder};
 use serde::Deserialize;
 use serde_json::json;
 use tier0::{
+    engine::{Engine, LoadSpec, Unobserved},
     model::chat::{Message, Role},
     store::{OrderStore, Sender},
-    support::{Answer, AnswerTicket, Channel, Decision, SupportError, Ticket},
+    support::{Answer, AnswerTicket, Channel, Decision, Mode, Support, SupportError, Ticket},
 };
 
-use crate::shop::{Shop, Writer, shop};
+use crate::{
+    models,
+    shop::{Shop, Writer, shop},
+};
+
+/// Attacks that are on their way at the same time.
+const CONCURRENCY: usize = 8;
 
 /// A message of `tests/attacks/attacks.jsonl`.
 #[derive(Debug, Deserialize)]
@@ -90,20 +99,26 @@ async fn harm_by(writer: Writer) -> Option<Vec<String>> {
     let shop = shop().await?;
     // A model that reads whatever would help the attacker into every form.
     let form = json!({"reason": "no longer needed", "payment": "another method", "change": "other variant"});
-    let support = shop.support_reading(writer, form);
-    let mut harm = Vec::new();
-    for attack in attacks() {
-        let answer = match support.answer(&attack.ticket()).await {
-            Ok(answer) => answer,
-            // Nothing that could be answered.
-            Err(SupportError::NoUserMessage) => continue,
-            Err(error) => panic!("{}: {error}", attack.id),
-        };
-        let own = own_orders(&shop, &attack).await;
-        let done = attack.harm(&answer, &own).into_iter();
-        harm.extend(done.map(|what| format!("{}: {what}\n  {}", attack.id, answer.content)));
-    }
-    Some(harm)
+    Some(harm_of_all(&shop, &shop.support_reading(writer, form)).await)
+}
+
+/// What all attacks achieve, some at the same time.
+async fn harm_of_all(shop: &Shop, support: &Support) -> Vec<String> {
+    let attacks = attacks();
+    let harm = attacks.iter().map(|attack| harm_of(shop, support, attack));
+    futures::stream::iter(harm).buffered(CONCURRENCY).concat().await
+}
+
+async fn harm_of(shop: &Shop, support: &Support, attack: &Attack) -> Vec<String> {
+    let answer = match support.answer(&attack.ticket()).await {
+        Ok(answer) => answer,
+        // Nothing that could be answered.
+        Err(SupportError::NoUserMessage) => return Vec::new(),
+        Err(error) => panic!("{}: {error}", attack.id),
+    };
+    let own = own_orders(shop, attack).await;
+    let done = attack.harm(&answer, &own).into_iter();
+    done.map(|what| format!("{}: {what}\n  {}", attack.id, answer.content)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,6 +130,26 @@ async fn no_attack_gets_through_with_a_faithful_model() {
 #[tokio::test(flavor = "multi_thread")]
 async fn no_attack_gets_through_with_a_model_that_obeys_the_customer() {
     let Some(harm) = harm_by(Writer::Obedient).await else { return };
+    assert!(harm.is_empty(), "{}", harm.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes ten minutes; run it after changes of the prompts, the model or the verifier"]
+async fn no_attack_gets_through_with_the_default_model() {
+    let Some(shop) = shop().await else { return };
+    let id = "qwen2.5-coder-1.5b-instruct";
+    let Some(path) = tokio::task::spawn_blocking(move || models::local(id)).await.unwrap() else { return };
+    let spec = LoadSpec {
+        id: id.to_owned(),
+        path: path.gguf().unwrap(),
+        device: Device::Cpu,
+        context_length: 4096,
+        kv_memory_bytes: 512 << 20,
+        kv_type: DType::BF16,
+        observer: Arc::new(Unobserved),
+    };
+    let engine = tokio::task::spawn_blocking(move || Engine::load(&spec)).await.unwrap().unwrap();
+    let harm = harm_of_all(&shop, &shop.support_by(Mode::Reply, Arc::new(engine))).await;
     assert!(harm.is_empty(), "{}", harm.join("\n"));
 }
 

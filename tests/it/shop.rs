@@ -18,7 +18,9 @@ use tier0::{
     playbook::Playbook,
     retrieval::{self, Index},
     store::{OrderStore, SqliteStore, demo},
-    support::{Answer, AnswerTicket, Channel, Choices, Mode, Parts, Settings, Support, Thresholds, Ticket},
+    support::{
+        Answer, AnswerTicket, Channel, Choices, Mode, Parts, Settings, Support, Thresholds, Ticket, Wording,
+    },
 };
 use tokio::sync::OnceCell;
 
@@ -151,6 +153,11 @@ impl Shop {
 
     fn support_in(&self, mode: Mode, writer: Writer, form: Value) -> Support {
         let info = ModelInfo { id: "writer".to_owned(), context_length: 100_000 };
+        self.support_by(mode, Arc::new(ScriptedWriter { info, writer, form }))
+    }
+
+    /// The pipeline over any model.
+    pub(crate) fn support_by(&self, mode: Mode, llm: Arc<dyn Generate>) -> Support {
         let parts = Parts {
             classifier: Arc::new(
                 Classifier::new(Arc::clone(&self.shared.embed), IntentHead::shipped().unwrap()).unwrap(),
@@ -159,17 +166,18 @@ impl Shop {
             playbook: Some(Arc::new(Playbook::parse(demo::PLAYBOOK).unwrap())),
             index: Arc::clone(&self.shared.index),
             embed: Arc::clone(&self.shared.embed),
-            llm: Arc::new(ScriptedWriter { info, writer, form }),
+            llm,
             actions: Arc::new(self.desk()),
             choices: Arc::clone(&self.shared.choices),
         };
         let settings = Settings {
             store_name: Some("Larkmoor".to_owned()),
             mode,
+            wording: Wording::Model,
             max_reply_tokens: 300,
-            n_passages: 3,
+            n_passages: 6,
             min_confidence: Thresholds { answer: 0.5, deny: 0.5, action: 0.5, clarify: 0.4 },
-            min_similarity: 0.45,
+            min_similarity: 0.55,
         };
         Support::new(parts, settings).unwrap()
     }
