@@ -5,9 +5,21 @@
 //! any batch.
 
 pub mod attention;
+mod cpu;
+mod elementwise;
 mod linear;
+pub mod pool;
+mod product;
+mod quant;
+mod simd;
+#[cfg(test)]
+mod test_weights;
 mod vector;
 
 pub use attention::{AttentionParams, AttentionRow, paged_attention};
+pub use cpu::InstructionSet;
+pub use elementwise::{rms_norm, silu_gate};
 pub use linear::linear_f32;
+pub use product::{Operands, linear, multiply, multiply_on};
+pub use quant::{BlockType, PackError, PackedWeight, QuantisedRows};
 pub use vector::KvElement;

@@ -1,8 +1,6 @@
 //! Products of rows with an f32 weight matrix.
 
-use rayon::prelude::*;
-
-use crate::vector::dot;
+use crate::{pool, vector::dot};
 
 /// Columns that one task takes: enough work to be worth a task, few enough to share out evenly.
 const COLUMNS_PER_TASK: usize = 16;
@@ -22,15 +20,15 @@ pub fn linear_f32(x: &[f32], weight: &[f32], n_in: usize, out: &mut [f32]) {
     }
     // By columns, so that a weight row is read once for all rows; then turned into rows.
     let mut columns = vec![0f32; out.len()];
-    let tasks =
-        columns.par_chunks_mut(COLUMNS_PER_TASK * n_rows).zip(weight.par_chunks(COLUMNS_PER_TASK * n_in));
-    tasks.for_each(|(columns, weights)| {
-        for (column, weight) in columns.chunks_exact_mut(n_rows).zip(weights.chunks_exact(n_in)) {
+    let work = |task: usize, columns: &mut [f32]| {
+        let weights = weight[task * COLUMNS_PER_TASK * n_in..].chunks_exact(n_in);
+        for (column, weight) in columns.chunks_exact_mut(n_rows).zip(weights) {
             for (value, x) in column.iter_mut().zip(x.chunks_exact(n_in)) {
                 *value = dot(x, weight);
             }
         }
-    });
+    };
+    pool::global().run_chunks(&mut columns, COLUMNS_PER_TASK * n_rows, &work);
     for (r, row) in out.chunks_exact_mut(n_out).enumerate() {
         for (c, value) in row.iter_mut().enumerate() {
             *value = columns[c * n_rows + r];

@@ -62,13 +62,12 @@ impl Loader<'_> {
         n_in: usize,
         bias: bool,
     ) -> Result<Linear, ModelError> {
-        let weight =
-            self.gguf.quantised(&self.name(&format!("{tensor}.weight")), &[n_out, n_in], self.device)?;
+        let weight = self.gguf.weight(&self.name(&format!("{tensor}.weight")), [n_out, n_in], self.device)?;
         let bias = match bias {
             true => Some(self.gguf.plain(&self.name(&format!("{tensor}.bias")), &[n_out], self.device)?),
             false => None,
         };
-        Ok(Linear::new(weight, bias)?)
+        Ok(Linear::new(weight, bias))
     }
 
     fn norm(&mut self, tensor: &str, dim: usize) -> Result<RmsNorm, ModelError> {

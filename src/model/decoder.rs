@@ -31,10 +31,10 @@ impl Decoder {
     pub fn load(gguf: &mut Gguf, context_length: usize, device: &Device) -> Result<Self, ModelError> {
         let config = ModelConfig::read(gguf)?;
         let shape = [config.n_vocab, config.hidden];
-        let table = gguf.quantised("token_embd.weight", &shape, device)?;
+        let table = gguf.weight("token_embd.weight", shape, device)?;
         // A file without an output projection ties it to the embeddings.
         let output = match gguf.has_tensor("output.weight") {
-            true => gguf.quantised("output.weight", &shape, device)?,
+            true => gguf.weight("output.weight", shape, device)?,
             false => table.clone(),
         };
         let norm = gguf.plain("output_norm.weight", &[config.hidden], device)?;
@@ -42,10 +42,10 @@ impl Decoder {
         let n_positions = context_length.min(config.context_length);
         let sliding = config.sliding_rope.as_ref();
         Ok(Self {
-            embedding: Embedding::new(table, config.embedding_scale)?,
+            embedding: Embedding::new(table, config.embedding_scale),
             blocks: blocks.collect::<Result<_, _>>()?,
             norm: RmsNorm::new(norm, config.norm_epsilon),
-            output: Linear::new(output, None)?,
+            output: Linear::new(output, None),
             rope: Rope::new(&config.rope, n_positions, device)?,
             sliding_rope: sliding.map(|spec| Rope::new(spec, n_positions, device)).transpose()?,
             device: device.clone(),

@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, ErrorKind},
+    io::{BufReader, ErrorKind, Read, Seek, SeekFrom},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
@@ -17,6 +17,7 @@ use candle_core::{
 };
 
 use super::ModelError;
+use crate::ops::Weight;
 
 /// An opened GGUF file whose header is read and whose length is checked.
 #[derive(Debug)]
@@ -147,44 +148,76 @@ impl Gguf {
         self.content.tensor_infos.contains_key(name)
     }
 
-    /// A tensor as it is stored, or in f32 where the file is to be [dequantised](Self::dequantised).
+    /// A matrix `[n_out, n_in]`, as the device multiplies it; in f32 where the file is to be
+    /// [dequantised](Self::dequantised).
     ///
     /// # Errors
     /// When it is missing, has another shape, or cannot be read.
-    pub fn quantised(
+    pub fn weight(&mut self, name: &str, shape: [usize; 2], device: &Device) -> Result<Weight, ModelError> {
+        let info = self.info(name, &shape)?;
+        let block_type = Weight::packable(info.ggml_dtype).filter(|_| device.is_cpu() && !self.dequantise);
+        let weight = match block_type {
+            Some(block_type) => {
+                let start = self.content.tensor_data_offset + info.offset;
+                let n_blocks = shape[0] * shape[1] / block_type.block_len();
+                let blocks = self.bytes(start, n_blocks * block_type.block_bytes())?;
+                Weight::pack(block_type, &blocks, shape)
+            }
+            None => Weight::from_tensor(self.quantised(name, &shape, device)?),
+        };
+        weight.map_err(|error| unusable(name, &error))
+    }
+
+    fn info(&self, name: &str, shape: &[usize]) -> Result<&TensorInfo, ModelError> {
+        let info = self.content.tensor_infos.get(name).ok_or_else(|| unusable(name, &"it is missing"))?;
+        let dims = info.shape.dims();
+        if dims != shape {
+            return Err(unusable(name, &format!("its shape is {dims:?}, expected {shape:?}")));
+        }
+        Ok(info)
+    }
+
+    fn bytes(&mut self, start: u64, n_bytes: usize) -> Result<Vec<u8>, ModelError> {
+        let mut bytes = vec![0; n_bytes];
+        let read = self.reader.seek(SeekFrom::Start(start)).and_then(|_| self.reader.read_exact(&mut bytes));
+        read.map_err(|source| ModelError::Io { path: self.path.clone(), source })?;
+        Ok(bytes)
+    }
+
+    /// A tensor as it is stored, or in f32 where the file is to be [dequantised](Self::dequantised).
+    fn quantised(
         &mut self,
         name: &str,
         shape: &[usize],
         device: &Device,
     ) -> Result<Arc<QTensor>, ModelError> {
-        let unusable = |reason: String| ModelError::Tensor { name: name.to_owned(), reason };
-        let info = self.content.tensor_infos.get(name).ok_or_else(|| unusable("it is missing".to_owned()))?;
-        if info.shape.dims() != shape {
-            return Err(unusable(format!("its shape is {:?}, expected {shape:?}", info.shape.dims())));
-        }
+        self.info(name, shape)?;
+        let info = &self.content.tensor_infos[name];
         let tensor = info.read(&mut self.reader, self.content.tensor_data_offset, device);
         let tensor = match self.dequantise {
             true => tensor.and_then(|t| QTensor::quantize(&t.dequantize(device)?, GgmlDType::F32)),
             false => tensor,
         };
-        tensor.map(Arc::new).map_err(|error| unusable(error.to_string()))
+        tensor.map(Arc::new).map_err(|error| unusable(name, &error))
     }
 
     /// A tensor as f32.
     ///
     /// # Errors
-    /// As [`Gguf::quantised`].
+    /// When it is missing, has another shape, or cannot be read.
     pub fn plain(&mut self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor, ModelError> {
         let tensor = self.quantised(name, shape, device)?;
-        tensor
-            .dequantize(device)
-            .map_err(|error| ModelError::Tensor { name: name.to_owned(), reason: error.to_string() })
+        tensor.dequantize(device).map_err(|error| unusable(name, &error))
     }
 
     /// First dimension of a tensor (its number of rows), if it is there.
     pub fn n_rows(&self, name: &str) -> Option<usize> {
         self.content.tensor_infos.get(name).and_then(|info| info.shape.dims().first().copied())
     }
+}
+
+fn unusable(name: &str, reason: &dyn std::fmt::Display) -> ModelError {
+    ModelError::Tensor { name: name.to_owned(), reason: reason.to_string() }
 }
 
 fn missing(key: &str) -> ModelError {

@@ -1,42 +1,24 @@
-//! Products with weights, quantised or not.
+//! Products with weights, and lookups in them.
 
-use std::sync::Arc;
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Module, Result, Shape, Tensor};
+use tier0_kernels::PackedWeight;
 
-use candle_core::{
-    CpuStorage, CustomOp2, Layout, Module, Result, Shape, Tensor,
-    quantized::{GgmlDType, QMatMul, QTensor},
+use super::{
+    cpu_slice,
+    weight::{Kind, Weight},
 };
 
-use super::cpu_slice;
-
-/// `x·Wᵀ + b`, the weight kept in its GGUF quantisation.
+/// `x·Wᵀ + b`.
 #[derive(Debug, Clone)]
 pub struct Linear {
     weight: Weight,
     bias: Option<Tensor>,
 }
 
-#[derive(Debug, Clone)]
-enum Weight {
-    /// As GGUF stores it; candle multiplies.
-    Quantised(QMatMul),
-    /// f32 on the CPU, `[n_out, n_in]`: candle's product would differ in the last bits between one
-    /// row and many.
-    Dense(Tensor),
-}
-
 impl Linear {
     /// `weight` is `[n_out, n_in]`, `bias` `[n_out]`.
-    ///
-    /// # Errors
-    /// When the weight's type cannot be used on its device.
-    pub fn new(weight: Arc<QTensor>, bias: Option<Tensor>) -> Result<Self> {
-        let is_dense = matches!(weight.dtype(), GgmlDType::F32 | GgmlDType::F16 | GgmlDType::BF16);
-        let weight = match is_dense && weight.device().is_cpu() {
-            true => Weight::Dense(weight.dequantize(&weight.device())?),
-            false => Weight::Quantised(QMatMul::from_arc(weight)?),
-        };
-        Ok(Self { weight, bias })
+    pub fn new(weight: Weight, bias: Option<Tensor>) -> Self {
+        Self { weight, bias }
     }
 
     /// `[n_tokens, n_in] → [n_tokens, n_out]`.
@@ -44,9 +26,10 @@ impl Linear {
     /// # Errors
     /// When the shapes do not fit.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = match &self.weight {
-            Weight::Quantised(weight) => weight.forward(x)?,
-            Weight::Dense(weight) => x.contiguous()?.apply_op2_no_bwd(weight, &DenseProduct)?,
+        let y = match &self.weight.0 {
+            Kind::Packed(weight) => x.contiguous()?.apply_op1_no_bwd(&PackedProduct { weight })?,
+            Kind::Dense(weight) => x.contiguous()?.apply_op2_no_bwd(weight, &DenseProduct)?,
+            Kind::Candle(weight) => weight.forward(x)?,
         };
         match &self.bias {
             Some(bias) => y.broadcast_add(bias),
@@ -55,7 +38,26 @@ impl Linear {
     }
 }
 
-/// The product with an f32 weight by `tier0-kernels`.
+/// The product with a packed weight.
+struct PackedProduct<'a> {
+    weight: &'a PackedWeight,
+}
+
+impl CustomOp1 for PackedProduct<'_> {
+    fn name(&self) -> &'static str {
+        "packed-product"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (n_rows, n_in) = layout.shape().dims2()?;
+        check_columns(n_in, self.weight.n_in())?;
+        let mut out = vec![0f32; n_rows * self.weight.n_out()];
+        tier0_kernels::linear(cpu_slice(x, layout)?, self.weight, None, &mut out);
+        Ok((CpuStorage::F32(out), (n_rows, self.weight.n_out()).into()))
+    }
+}
+
+/// The product with an f32 weight.
 struct DenseProduct;
 
 impl CustomOp2 for DenseProduct {
@@ -72,29 +74,31 @@ impl CustomOp2 for DenseProduct {
     ) -> Result<(CpuStorage, Shape)> {
         let (n_rows, n_in) = x_layout.shape().dims2()?;
         let (n_out, weight_in) = w_layout.shape().dims2()?;
-        if n_in != weight_in {
-            candle_core::bail!("rows of {n_in} do not fit a weight of {weight_in} columns");
-        }
+        check_columns(n_in, weight_in)?;
         let mut out = vec![0f32; n_rows * n_out];
         tier0_kernels::linear_f32(cpu_slice(x, x_layout)?, cpu_slice(weight, w_layout)?, n_in, &mut out);
         Ok((CpuStorage::F32(out), (n_rows, n_out).into()))
     }
 }
 
-/// The table of token embeddings, kept in its GGUF quantisation.
+fn check_columns(n_in: usize, weight_in: usize) -> Result<()> {
+    if n_in != weight_in {
+        candle_core::bail!("rows of {n_in} do not fit a weight of {weight_in} columns");
+    }
+    Ok(())
+}
+
+/// The table of token embeddings: the rows of a weight.
 #[derive(Debug, Clone)]
 pub struct Embedding {
-    table: QMatMul,
+    table: Weight,
     scale: f64,
 }
 
 impl Embedding {
     /// `table` is `[n_vocab, hidden]`; every row is multiplied by `scale` when it is looked up.
-    ///
-    /// # Errors
-    /// When the table's type cannot be used on its device.
-    pub fn new(table: Arc<QTensor>, scale: f64) -> Result<Self> {
-        Ok(Self { table: QMatMul::from_arc(table)?, scale })
+    pub fn new(table: Weight, scale: f64) -> Self {
+        Self { table, scale }
     }
 
     /// `ids [n_tokens]` (u32) `→ [n_tokens, hidden]`.
@@ -102,15 +106,48 @@ impl Embedding {
     /// # Errors
     /// When an id lies outside the vocabulary.
     pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
-        let rows = self.table.embedding(ids)?;
+        let rows = match &self.table.0 {
+            Kind::Packed(table) => ids.contiguous()?.apply_op1_no_bwd(&PackedRows { table })?,
+            Kind::Dense(table) => table.index_select(ids, 0)?,
+            Kind::Candle(table) => table.embedding(ids)?,
+        };
         if self.scale == 1.0 { Ok(rows) } else { rows * self.scale }
+    }
+}
+
+/// Rows of a packed weight.
+struct PackedRows<'a> {
+    table: &'a PackedWeight,
+}
+
+impl CustomOp1 for PackedRows<'_> {
+    fn name(&self) -> &'static str {
+        "packed-rows"
+    }
+
+    fn cpu_fwd(&self, ids: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let ids: &[u32] = cpu_slice(ids, layout)?;
+        let (n_rows, n_in) = (self.table.n_out(), self.table.n_in());
+        if let Some(id) = ids.iter().find(|id| **id as usize >= n_rows) {
+            candle_core::bail!("token {id} lies outside the vocabulary of {n_rows}");
+        }
+        let mut out = vec![0f32; ids.len() * n_in];
+        for (id, out) in ids.iter().zip(out.chunks_exact_mut(n_in)) {
+            self.table.row(*id as usize, out);
+        }
+        Ok((CpuStorage::F32(out), (ids.len(), n_in).into()))
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-    use candle_core::Device;
+    use std::sync::Arc;
+
+    use candle_core::{
+        Device,
+        quantized::{GgmlDType, QTensor},
+    };
 
     use super::*;
 
@@ -120,7 +157,8 @@ mod tests {
         let weight = Tensor::randn(0f32, 1.0, (33, 40), &Device::Cpu).unwrap();
         let bias = Tensor::randn(0f32, 1.0, 33, &Device::Cpu).unwrap();
         let stored = Arc::new(QTensor::quantize(&weight, GgmlDType::F32).unwrap());
-        let ours = Linear::new(stored, Some(bias.clone())).unwrap().forward(&x).unwrap();
+        let weight_of = |stored| Weight::from_tensor(stored).unwrap();
+        let ours = Linear::new(weight_of(stored), Some(bias.clone())).forward(&x).unwrap();
         let candles = x.matmul(&weight.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
         let difference =
             (ours - candles).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();

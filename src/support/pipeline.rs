@@ -286,13 +286,19 @@ impl Support {
         case: &mut Case<'_>,
         asked: &Asked,
     ) -> Result<Result<Brief, HandOff>, SupportError> {
-        let passages = self.retrieve(case, asked.text.clone()).await?;
-        let Some(best) = self.articles.answer(&passages) else {
-            return Ok(Err(HandOff::because("no article of the store answers this")));
-        };
-        let passage = &best.hit.passage;
-        let introduction = self.writer.prompts.render(Prompt::Quote, context! { title => &passage.title })?;
-        Ok(Ok(best.brief(&introduction, asked.confidence)))
+        let found = case.clock.time("retrieve", self.articles.find_for(&asked.text)).await?;
+        case.trace.passages.extend(found.iter().map(Found::from));
+        let mut brief: Option<Brief> = None;
+        for quoted in self.articles.answers(found) {
+            let title = &quoted.hit.passage.title;
+            let introduction = self.writer.prompts.render(Prompt::Quote, context! { title })?;
+            let part = quoted.brief(&introduction, asked.confidence);
+            brief = match brief {
+                None => Some(part),
+                Some(brief) => brief.and(part),
+            };
+        }
+        Ok(brief.ok_or_else(|| HandOff::because("no article of the store answers this")))
     }
 
     /// The articles' passages near a question, noted in the case.

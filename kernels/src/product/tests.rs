@@ -1,0 +1,156 @@
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    quant::BlockType,
+    test_weights::{Random, dequantise, random_blocks},
+};
+
+/// A product of some size with random contents.
+#[derive(Debug, Clone)]
+struct Case {
+    block_type: BlockType,
+    n_in: usize,
+    n_out: usize,
+    blocks: Vec<u8>,
+    x: Vec<f32>,
+    bias: Option<Vec<f32>>,
+}
+
+impl Case {
+    fn new(block_type: BlockType, [n_rows, n_out, n_spans]: [usize; 3], biased: bool, seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let n_in = n_spans * block_type.block_len();
+        let blocks = random_blocks(block_type, n_out * n_spans, random.next());
+        let x = random.units(n_rows * n_in);
+        let bias = biased.then(|| random.units(n_out));
+        Self { block_type, n_in, n_out, blocks, x, bias }
+    }
+
+    fn n_rows(&self) -> usize {
+        self.x.len() / self.n_in
+    }
+
+    fn run(&self, pool: &Pool, set: InstructionSet, x: &[f32]) -> Vec<f32> {
+        let w = PackedWeight::pack_on(pool, self.block_type, &self.blocks, [self.n_out, self.n_in]).unwrap();
+        let mut rows = QuantisedRows::new();
+        rows.fill_on(pool, x, self.n_in);
+        let mut out = vec![f32::NAN; rows.n_rows() * self.n_out];
+        multiply_on(pool, set, &Operands { x: &rows, w: &w, bias: self.bias.as_deref() }, &mut out);
+        out
+    }
+}
+
+fn case() -> impl Strategy<Value = Case> {
+    let shape = (0usize..36, 0usize..70, 1usize..5);
+    (prop::sample::select(&BlockType::ALL[..]), shape, any::<bool>(), any::<u64>()).prop_map(
+        |(block_type, (n_rows, n_out, n_spans), biased, seed)| {
+            Case::new(block_type, [n_rows, n_out, n_spans], biased, seed)
+        },
+    )
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|value| value.to_bits()).collect()
+}
+
+/// The product in f64 with dequantised weights, and how far from it the int8 activations may lead:
+/// half a step of each activation times its weight, where a step is the block's largest over 127; and
+/// f32's rounding on top.
+fn exact(case: &Case) -> Vec<(f64, f64)> {
+    let weights = dequantise(case.block_type, &case.blocks);
+    let mut out = Vec::new();
+    for x in case.x.chunks_exact(case.n_in) {
+        for (c, w) in weights.chunks_exact(case.n_in).enumerate() {
+            let (mut sum, mut error) = (case.bias.as_ref().map_or(0.0, |bias| f64::from(bias[c])), 1e-5);
+            for (x, w) in x.chunks_exact(32).zip(w.chunks_exact(32)) {
+                let step = f64::from(x.iter().fold(0f32, |m, x| m.max(x.abs()))) / 127.0;
+                for (x, w) in x.iter().zip(w) {
+                    sum += f64::from(*x) * f64::from(*w);
+                    error += (0.501 * step + 1e-5) * f64::from(w.abs());
+                }
+            }
+            out.push((sum, error));
+        }
+    }
+    out
+}
+
+proptest! {
+    #[test]
+    fn the_oracle_is_near_the_product_of_floats(case in case()) {
+        let got = case.run(&Pool::new(1), InstructionSet::Scalar, &case.x);
+        for (got, (want, error)) in got.iter().zip(exact(&case)) {
+            prop_assert!((f64::from(*got) - want).abs() <= error, "{got} is not {want} ± {error}");
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_has_the_bits_of_the_oracle(case in case()) {
+        let pool = Pool::new(2);
+        let want = case.run(&pool, InstructionSet::Scalar, &case.x);
+        for set in InstructionSet::available() {
+            prop_assert_eq!(bits(&case.run(&pool, set, &case.x)), bits(&want), "{:?}", set);
+        }
+    }
+
+    #[test]
+    fn a_row_has_the_same_bits_alone_and_among_others(case in case()) {
+        let together = case.run(&Pool::new(2), InstructionSet::chosen(), &case.x);
+        let pool = Pool::new(1);
+        for (r, x) in case.x.chunks_exact(case.n_in).enumerate() {
+            let alone = case.run(&pool, InstructionSet::chosen(), x);
+            prop_assert_eq!(bits(&alone), bits(&together[r * case.n_out..][..case.n_out]));
+        }
+    }
+
+    #[test]
+    fn threads_do_not_change_the_bits(case in case(), n_threads in 2usize..6) {
+        let one = case.run(&Pool::new(1), InstructionSet::chosen(), &case.x);
+        let many = case.run(&Pool::new(n_threads), InstructionSet::chosen(), &case.x);
+        prop_assert_eq!(bits(&one), bits(&many));
+    }
+}
+
+#[test]
+fn large_products_are_cut_into_tasks_without_gaps() {
+    for block_type in BlockType::ALL {
+        let case = Case::new(block_type, [77, 333, 1024 / block_type.block_len()], true, 3);
+        let got = case.run(&Pool::new(3), InstructionSet::chosen(), &case.x);
+        for (got, (want, error)) in got.iter().zip(exact(&case)) {
+            assert!((f64::from(*got) - want).abs() <= error, "{block_type:?}: {got} is not {want} ± {error}");
+        }
+    }
+}
+
+#[test]
+fn extreme_values_do_not_overflow() {
+    // The largest integers everywhere: all bits of the weights set, all activations equal.
+    for block_type in BlockType::ALL {
+        let mut case = Case::new(block_type, [3, 16, 8], false, 5);
+        for block in case.blocks.chunks_exact_mut(block_type.block_bytes()) {
+            let at = if block_type == BlockType::Q6_K {
+                0..192
+            } else {
+                block_type.header_bytes()..block_type.block_bytes()
+            };
+            block[at].fill(if block_type == BlockType::Q8_0 { 0x7f } else { 0xff });
+        }
+        case.x.fill(-1.0);
+        let want = case.run(&Pool::new(1), InstructionSet::Scalar, &case.x);
+        for set in InstructionSet::available() {
+            assert_eq!(bits(&case.run(&Pool::new(1), set, &case.x)), bits(&want), "{block_type:?} {set:?}");
+        }
+    }
+}
+
+#[test]
+fn linear_quantises_and_multiplies() {
+    let case = Case::new(BlockType::Q5_0, [5, 40, 3], true, 11);
+    let w = PackedWeight::pack(case.block_type, &case.blocks, case.n_out, case.n_in).unwrap();
+    let mut out = vec![f32::NAN; case.n_rows() * case.n_out];
+    linear(&case.x, &w, case.bias.as_deref(), &mut out);
+    assert_eq!(bits(&out), bits(&case.run(&Pool::new(1), InstructionSet::chosen(), &case.x)));
+}

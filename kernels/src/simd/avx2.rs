@@ -1,0 +1,158 @@
+//! Eight weight rows a register: AVX2 with FMA and F16C.
+
+use std::arch::x86_64::*;
+
+use super::Simd;
+
+/// The instruction set.
+pub(crate) struct Avx2;
+
+impl Simd for Avx2 {
+    const ROWS: usize = 8;
+    type Int = __m256i;
+    type Float = __m256;
+
+    #[inline(always)]
+    unsafe fn load(from: *const u8) -> __m256i {
+        // SAFETY: as the trait says; so in all functions below.
+        unsafe { _mm256_loadu_si256(from.cast()) }
+    }
+
+    #[inline(always)]
+    unsafe fn and_byte(a: __m256i, mask: u8) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_and_si256(a, _mm256_set1_epi8(mask.cast_signed())) }
+    }
+
+    #[inline(always)]
+    unsafe fn and_byte_or(a: __m256i, mask: u8, c: __m256i) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_or_si256(Self::and_byte(a, mask), c) }
+    }
+
+    #[inline(always)]
+    unsafe fn shift_left<const N: i32>(a: __m256i) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_slli_epi16::<N>(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn shift_right<const N: i32>(a: __m256i) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_srli_epi16::<N>(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(sum: __m256i, w: __m256i, x: *const u32) -> __m256i {
+        // SAFETY: see `load`. Pairs are at most 2·127·128 = 32,512, so that 16 bits hold them.
+        unsafe {
+            let pairs = _mm256_maddubs_epi16(w, _mm256_set1_epi32(x.read().cast_signed()));
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_wide(sum: __m256i, w: __m256i, x: *const u32) -> __m256i {
+        // SAFETY: see `load`. The highest bit apart: 128·127 twice fits in 16 bits too.
+        unsafe {
+            let sum = Self::dot(sum, Self::and_byte(w, 0x7f), x);
+            Self::dot(sum, Self::and_byte(w, 0x80), x)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn zero_int() -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_setzero_si256() }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_shifted<const N: i32>(from: *const u32) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_slli_epi32::<N>(_mm256_set1_epi32(from.read().cast_signed())) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_int(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_add_epi32(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn to_float(a: __m256i) -> __m256 {
+        // SAFETY: see `load`.
+        unsafe { _mm256_cvtepi32_ps(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn zero() -> __m256 {
+        // SAFETY: see `load`.
+        unsafe { _mm256_setzero_ps() }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const u32) -> __m256 {
+        // SAFETY: see `load`.
+        unsafe { _mm256_set1_ps(f32::from_bits(from.read())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f32(from: *const f32) -> __m256 {
+        // SAFETY: see `load`.
+        unsafe { _mm256_loadu_ps(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(from: *const u8) -> __m256 {
+        // SAFETY: see `load`.
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_u8(from: *const u8) -> __m256 {
+        // SAFETY: see `load`.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const u8) -> __m256 {
+        // SAFETY: see `load`.
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: __m256, b: __m256) -> __m256 {
+        // SAFETY: see `load`.
+        unsafe { _mm256_mul_ps(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul_add(a: __m256, b: __m256, c: __m256) -> __m256 {
+        // SAFETY: see `load`.
+        unsafe { _mm256_fmadd_ps(a, b, c) }
+    }
+
+    #[inline(always)]
+    unsafe fn negate(a: __m256) -> __m256 {
+        // SAFETY: see `load`.
+        unsafe { _mm256_sub_ps(_mm256_set1_ps(-0.0), a) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, a: __m256) {
+        // SAFETY: see `load`.
+        unsafe { _mm256_storeu_ps(to, a) };
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(from: *const u8) {
+        // SAFETY: see `load`.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch_past_second_cache(from: *const u8) {
+        // SAFETY: see `load`.
+        unsafe { _mm_prefetch::<_MM_HINT_NTA>(from.cast()) };
+    }
+}

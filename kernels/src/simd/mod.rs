@@ -1,0 +1,78 @@
+//! What the kernels need of an instruction set, and the instruction sets that have it.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "aarch64")]
+mod neon;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx2::Avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use avx512::Avx512;
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
+
+/// Registers of [`Simd::ROWS`] 32-bit lanes, one a weight row. Each implementation computes the same
+/// bits: integers exactly, floats with one rounding an operation and fused multiply-adds.
+///
+/// # Safety
+/// Calling any of the functions asks for a processor that has the instruction set; those that take
+/// pointers read or write the whole register (or what they say) from there, at any alignment.
+pub(crate) trait Simd {
+    /// Weight rows in a register; divides 16.
+    const ROWS: usize;
+    /// Lanes of integers: 32 bits, or four bytes.
+    type Int: Copy;
+    /// Lanes of f32.
+    type Float: Copy;
+
+    /// All bits of a register of integers.
+    unsafe fn load(from: *const u8) -> Self::Int;
+    /// `a & mask` with the same mask in every byte.
+    unsafe fn and_byte(a: Self::Int, mask: u8) -> Self::Int;
+    /// `a & mask | c` with the same mask in every byte.
+    unsafe fn and_byte_or(a: Self::Int, mask: u8, c: Self::Int) -> Self::Int;
+    /// Shifts left within lanes of at least 16 bits; what crosses a byte must be masked off.
+    unsafe fn shift_left<const N: i32>(a: Self::Int) -> Self::Int;
+    /// Shifts right within lanes of at least 16 bits; what crosses a byte must be masked off.
+    unsafe fn shift_right<const N: i32>(a: Self::Int) -> Self::Int;
+    /// `sum + Σ w·x` over the four bytes of each lane: `w` unsigned, at most 127; `x` the four signed
+    /// bytes at `x`, for every lane.
+    unsafe fn dot(sum: Self::Int, w: Self::Int, x: *const u32) -> Self::Int;
+    /// [`Simd::dot`] for any unsigned `w`.
+    unsafe fn dot_wide(sum: Self::Int, w: Self::Int, x: *const u32) -> Self::Int;
+    /// Zero in every lane.
+    unsafe fn zero_int() -> Self::Int;
+    /// The integer at `from`, times 2ᴺ, in every lane.
+    unsafe fn splat_shifted<const N: i32>(from: *const u32) -> Self::Int;
+    /// Lanewise sum.
+    unsafe fn add_int(a: Self::Int, b: Self::Int) -> Self::Int;
+    /// Lanes as floats.
+    unsafe fn to_float(a: Self::Int) -> Self::Float;
+    /// Zero in every lane.
+    unsafe fn zero() -> Self::Float;
+    /// The float whose bits are at `from`, in every lane.
+    unsafe fn splat(from: *const u32) -> Self::Float;
+    /// `ROWS` floats.
+    unsafe fn load_f32(from: *const f32) -> Self::Float;
+    /// `ROWS` f16 as floats.
+    unsafe fn load_f16(from: *const u8) -> Self::Float;
+    /// `ROWS` unsigned bytes as floats.
+    unsafe fn load_u8(from: *const u8) -> Self::Float;
+    /// `ROWS` signed bytes as floats.
+    unsafe fn load_i8(from: *const u8) -> Self::Float;
+    /// `a·b`.
+    unsafe fn mul(a: Self::Float, b: Self::Float) -> Self::Float;
+    /// `a·b + c`, rounded once.
+    unsafe fn mul_add(a: Self::Float, b: Self::Float, c: Self::Float) -> Self::Float;
+    /// `−a`.
+    unsafe fn negate(a: Self::Float) -> Self::Float;
+    /// Writes the lanes.
+    unsafe fn store(to: *mut f32, a: Self::Float);
+    /// Fetches the cache line at `from` ahead of its use; any address will do.
+    unsafe fn prefetch(from: *const u8);
+    /// [`Simd::prefetch`] into the first cache without keeping the line in the second.
+    unsafe fn prefetch_past_second_cache(from: *const u8);
+}

@@ -1,0 +1,172 @@
+//! Four weight rows a register: NEON with dot products.
+
+use std::arch::aarch64::*;
+
+use super::Simd;
+
+/// The instruction set.
+pub(crate) struct Neon;
+
+impl Simd for Neon {
+    const ROWS: usize = 4;
+    type Int = int32x4_t;
+    type Float = float32x4_t;
+
+    #[inline(always)]
+    unsafe fn load(from: *const u8) -> int32x4_t {
+        // SAFETY: as the trait says; so in all functions below.
+        unsafe { vreinterpretq_s32_u8(vld1q_u8(from)) }
+    }
+
+    #[inline(always)]
+    unsafe fn and_byte(a: int32x4_t, mask: u8) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vandq_s32(a, vreinterpretq_s32_u8(vdupq_n_u8(mask))) }
+    }
+
+    #[inline(always)]
+    unsafe fn and_byte_or(a: int32x4_t, mask: u8, c: int32x4_t) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vorrq_s32(Self::and_byte(a, mask), c) }
+    }
+
+    #[inline(always)]
+    unsafe fn shift_left<const N: i32>(a: int32x4_t) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vshlq_n_s32::<N>(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn shift_right<const N: i32>(a: int32x4_t) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vshrq_n_s32::<N>(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot(sum: int32x4_t, w: int32x4_t, x: *const u32) -> int32x4_t {
+        // SAFETY: see `load`; the instruction reads and writes these registers only. Weights of at
+        // most 127 are the same signed.
+        unsafe {
+            let x = vdupq_n_s32(x.read().cast_signed());
+            let mut sum = sum;
+            std::arch::asm!(
+                "sdot {sum:v}.4s, {w:v}.16b, {x:v}.16b",
+                sum = inout(vreg) sum,
+                w = in(vreg) w,
+                x = in(vreg) x,
+                options(pure, nomem, nostack),
+            );
+            sum
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_wide(sum: int32x4_t, w: int32x4_t, x: *const u32) -> int32x4_t {
+        // SAFETY: see `load`. The highest bit apart: signed it counts −128, so its sum is taken away.
+        unsafe {
+            let high = Self::dot(Self::zero_int(), Self::and_byte(w, 0x80), x);
+            vsubq_s32(Self::dot(sum, Self::and_byte(w, 0x7f), x), high)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn zero_int() -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vdupq_n_s32(0) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_shifted<const N: i32>(from: *const u32) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vshlq_n_s32::<N>(vdupq_n_s32(from.read().cast_signed())) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_int(a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vaddq_s32(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn to_float(a: int32x4_t) -> float32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vcvtq_f32_s32(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn zero() -> float32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vdupq_n_f32(0.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat(from: *const u32) -> float32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vdupq_n_f32(f32::from_bits(from.read())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f32(from: *const f32) -> float32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vld1q_f32(from) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(from: *const u8) -> float32x4_t {
+        // SAFETY: see `load`.
+        let halves = unsafe { from.cast::<[[u8; 2]; 4]>().read() };
+        let floats = halves.map(|half| half::f16::from_le_bytes(half).to_f32());
+        // SAFETY: see `load`.
+        unsafe { vld1q_f32(floats.as_ptr()) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_u8(from: *const u8) -> float32x4_t {
+        // SAFETY: see `load`.
+        unsafe {
+            let floats = from.cast::<[u8; 4]>().read().map(f32::from);
+            vld1q_f32(floats.as_ptr())
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8(from: *const u8) -> float32x4_t {
+        // SAFETY: see `load`.
+        unsafe {
+            let floats = from.cast::<[i8; 4]>().read().map(f32::from);
+            vld1q_f32(floats.as_ptr())
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn mul(a: float32x4_t, b: float32x4_t) -> float32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vmulq_f32(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn mul_add(a: float32x4_t, b: float32x4_t, c: float32x4_t) -> float32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vfmaq_f32(c, a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn negate(a: float32x4_t) -> float32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vnegq_f32(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(to: *mut f32, a: float32x4_t) {
+        // SAFETY: see `load`.
+        unsafe { vst1q_f32(to, a) };
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch(_: *const u8) {
+        // The processor follows a stream by itself, and the intrinsic is not stable.
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch_past_second_cache(_: *const u8) {}
+}
