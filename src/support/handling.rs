@@ -14,6 +14,7 @@ use super::{
     phrases::{Phrase, Phrases},
     products::named_products,
     slots::{Reading, SlotReader},
+    standing::Standing,
     statements::{Stater, item_summary},
     triage::{Asked, Topic},
     words::words,
@@ -70,7 +71,10 @@ impl Handler {
         let confidence = asked.confidence;
         match &asked.topic {
             Topic::Person => Ok(End::HandOff("this kind of request needs a person".to_owned()).into()),
-            Topic::Policy => Ok(End::Quote.into()),
+            Topic::Policy => match Standing::asked(&asked.text) {
+                Some(standing) => self.about_customer(standing, asked, lookup).await.map(Settled::from),
+                None => Ok(End::Quote.into()),
+            },
             Topic::Product => self.about_products(&asked.text, confidence).await.map(Settled::from),
             Topic::OrderStatus | Topic::OrderDetails | Topic::Refund => {
                 self.about_orders(asked, lookup).map(Settled::from)
@@ -81,6 +85,21 @@ impl Handler {
 
     fn stater(&self) -> Stater<'_> {
         Stater { phrases: &self.phrases }
+    }
+
+    async fn about_customer(
+        &self,
+        standing: Standing,
+        asked: &Asked,
+        lookup: &Lookup,
+    ) -> Result<End, SupportError> {
+        let Some(customer) = &lookup.customer else {
+            let reason = "an unverified sender asks for their own points or balance";
+            return Ok(End::HandOff(reason.to_owned()));
+        };
+        let currency = self.store.currency().await.map_err(|e| SupportError::Store(e.to_string()))?;
+        let points = standing.points(self.stater(), customer, &currency)?;
+        Ok(End::Say(Brief::new(Outcome::Answer, points, asked.confidence)))
     }
 
     async fn about_products(&self, message: &str, confidence: f32) -> Result<End, SupportError> {

@@ -21,6 +21,7 @@ mod products;
 mod prompts;
 mod signals;
 mod slots;
+mod standing;
 mod statements;
 mod triage;
 mod types;

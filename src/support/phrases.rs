@@ -82,6 +82,14 @@ phrases! {
     CheckTheNumber = "check_the_number",
     /// That there is no order at all.
     NoOrders = "no_orders",
+    /// A member's standing: `points`, `tier`.
+    Loyalty = "loyalty",
+    /// That the customer is no member.
+    NoLoyalty = "no_loyalty",
+    /// What is left on gift cards: `balances`.
+    GiftCards = "gift_cards",
+    /// That there is no gift card in the account.
+    NoGiftCard = "no_gift_card",
     /// Asks which order: `orders`, each with `id` and `items`.
     WhichOrder = "which_order",
 }

@@ -39,7 +39,7 @@ impl Stater<'_> {
         self.phrases.say(phrase, values)
     }
 
-    fn stating(
+    pub(super) fn stating(
         &self,
         phrase: Phrase,
         values: &Value,

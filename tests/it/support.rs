@@ -180,6 +180,20 @@ async fn a_draft_goes_to_a_person_with_everything_it_needs() {
     assert_eq!(drafted.report.citations, sent.report.citations);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_customer_gets_their_own_standing_and_nobody_else_s() {
+    let Some(shop) = shop().await else { return };
+    let sender = Sender { email: Some(demo::CUSTOMER_EMAIL.to_owned()), verified: true };
+    let maya = shop.store.identify(&sender).await.unwrap().unwrap();
+    let loyalty = shop.store.customer(&maya).await.unwrap().loyalty.unwrap();
+    let question = "How many loyalty points do I have?";
+    let own = shop.ask(Writer::Faithful, from_maya(question)).await;
+    assert_eq!(own.report.decision, Decision::Reply, "{:?}", own.report);
+    assert!(own.content.contains(&format!("{} points", loyalty.points)), "{}", own.content);
+    let unverified = shop.ask(Writer::Faithful, ticket(question, Some(demo::CUSTOMER_EMAIL), false)).await;
+    assert_eq!(unverified.report.decision, Decision::Escalate, "{}", unverified.content);
+}
+
 #[rstest]
 #[case::a_reason(&["Please cancel order #T10091.", "We need to know why. Do you no longer need it?", "I clicked by accident."], Outcome::Action)]
 #[case::a_number(&["I want to cancel an order, I don't need it any more.", "Please send us the order number.", "#T10091"], Outcome::Action)]
