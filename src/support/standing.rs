@@ -75,7 +75,7 @@ impl Standing {
                     cards.filter(|m| m.kind == PaymentMethodKind::GiftCard).filter_map(|m| m.balance);
                 let balances: Vec<String> = balances.map(|balance| price(balance, currency)).collect();
                 let phrase = if balances.is_empty() { Phrase::NoGiftCard } else { Phrase::GiftCards };
-                Ok(vec![stater.stating(phrase, &context! { balances => &balances }, balances.clone())?])
+                Ok(vec![stater.stating(phrase, &context! { balances => &balances }, balances)?])
             }
         }
     }
