@@ -4,7 +4,7 @@ use std::{fmt::Write, sync::Arc};
 
 use serde_json::json;
 
-use super::{Outcome, args::AskArgs, setup::Setup};
+use super::{Outcome, args::AskArgs, output::say, setup::Setup};
 use crate::{
     model::chat::{Message, Role},
     support::{Answer, AnswerTicket, Channel, Found, RuleTaken, Ticket},
@@ -19,9 +19,9 @@ pub(super) async fn run(mut setup: Setup, args: AskArgs) -> Outcome {
     let answer = support.answer(&ticket(args)).await?;
     if as_json {
         let json = json!({"content": answer.content, "support": answer.report});
-        println!("{}", serde_json::to_string_pretty(&json)?);
+        say!("{}", serde_json::to_string_pretty(&json)?);
     } else {
-        println!("{}", render(&answer, explain)?);
+        say!("{}", render(&answer, explain)?);
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use super::{
     Outcome,
     args::{BenchCommand, LoadArgs},
     deflection,
+    output::say,
     setup::{Setup, demo_store},
 };
 use crate::{
@@ -117,46 +118,53 @@ async fn put_under_load(args: LoadArgs) -> Outcome<LoadReport> {
 }
 
 fn print_json(figures: &impl serde::Serialize) -> Outcome {
-    println!("{}", serde_json::to_string_pretty(figures)?);
+    say!("{}", serde_json::to_string_pretty(figures)?);
     Ok(())
 }
 
 fn print_rates(rates: &[BatchRates]) -> Outcome {
-    println!("{:>6} {:>14} {:>14}", "batch", "prefill tok/s", "decode tok/s");
+    say!("{:>6} {:>14} {:>14}", "batch", "prefill tok/s", "decode tok/s");
     for row in rates {
-        println!("{:>6} {:>14.1} {:>14.1}", row.batch, row.prefill_tps, row.decode_tps);
+        say!("{:>6} {:>14.1} {:>14.1}", row.batch, row.prefill_tps, row.decode_tps);
     }
     Ok(())
 }
 
 fn print_gain(gain: &LookupGain) -> Outcome {
-    println!("{} replies of {} tokens, one at a time", gain.n_replies, gain.n_tokens);
-    println!("one by one      {:>8.1} tok/s", gain.plain_tps);
-    println!("prompt lookup   {:>8.1} tok/s, {:.2} times", gain.lookup_tps, gain.lookup_tps / gain.plain_tps);
-    println!("replies that differ: {}", gain.n_different);
+    say!("{} replies of {} tokens, one at a time", gain.n_replies, gain.n_tokens);
+    say!("one by one      {:>8.1} tok/s", gain.plain_tps);
+    say!("prompt lookup   {:>8.1} tok/s, {:.2} times", gain.lookup_tps, gain.lookup_tps / gain.plain_tps);
+    say!("replies that differ: {}", gain.n_different);
     Ok(())
 }
 
 fn print_load(report: &LoadReport) -> Outcome {
-    println!(
+    say!(
         "{}: {} requests, {} at a time, {} failed, in {:.1} s",
-        report.model, report.n_requests, report.concurrency, report.n_errors, report.wall_s
+        report.model,
+        report.n_requests,
+        report.concurrency,
+        report.n_errors,
+        report.wall_s
     );
-    println!(
+    say!(
         "{} prompt and {} generated tokens; {:.1} generated tok/s, {:.2} answers/s",
-        report.prompt_tokens, report.completion_tokens, report.output_tps, report.requests_per_s
+        report.prompt_tokens,
+        report.completion_tokens,
+        report.output_tps,
+        report.requests_per_s
     );
-    println!("{:>18} {:>9} {:>9} {:>9} {:>9} {:>9}", "milliseconds", "mean", "p50", "p90", "p99", "max");
+    say!("{:>18} {:>9} {:>9} {:>9} {:>9} {:>9}", "milliseconds", "mean", "p50", "p90", "p99", "max");
     let rows = [
         ("to the first token", report.ttft_ms),
         ("between tokens", report.inter_token_ms),
         ("to the end", report.e2e_ms),
     ];
     for (name, Percentiles { mean, p50, p90, p99, max }) in rows {
-        println!("{name:>18} {mean:>9.1} {p50:>9.1} {p90:>9.1} {p99:>9.1} {max:>9.1}");
+        say!("{name:>18} {mean:>9.1} {p50:>9.1} {p90:>9.1} {p99:>9.1} {max:>9.1}");
     }
     for (error, n) in &report.errors {
-        println!("{n} × {error}");
+        say!("{n} × {error}");
     }
     Ok(())
 }

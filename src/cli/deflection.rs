@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Outcome, args::DeflectionArgs, setup::Setup};
+use super::{Outcome, args::DeflectionArgs, output::say, setup::Setup};
 use crate::{
     eval::{
         self, AskError, AskSupport, EvalReport, HttpSupport, HttpTarget, Progress, Provenance, Run,
@@ -35,7 +35,7 @@ pub(super) async fn run(setup: Setup, args: DeflectionArgs) -> Outcome {
     let record = run.ask_all(target.as_ref(), |progress| show(&bar, &progress)).await?;
     bar.finish_and_clear();
     let report = EvalReport::new(&record);
-    println!("{report}");
+    say!("{report}");
     if let Some(path) = &args.json {
         report.write_json(path)?;
     }

@@ -2,7 +2,6 @@
 //!
 //! Place in the path: above it. `args` reads the flags, `setup` opens what the commands share
 //! (configuration, models, store), and each command has a file of its own.
-#![allow(clippy::print_stdout, reason = "a command line's results go to standard output")]
 
 mod args;
 mod ask;
@@ -10,6 +9,7 @@ mod bench;
 mod deflection;
 mod intents;
 mod models;
+mod output;
 mod playbook;
 mod serve;
 mod setup;
@@ -27,6 +27,7 @@ type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 pub fn run() -> ExitCode {
     match dispatch(Args::read()) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_unread(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE

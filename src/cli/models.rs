@@ -1,15 +1,15 @@
 //! `tier0 models`: lists, fetches and checks models.
 
-use super::{Outcome, args::ModelsCommand, setup::Setup};
+use super::{Outcome, args::ModelsCommand, output::say, setup::Setup};
 use crate::hub::{Manifest, StderrProgress, render_list, render_verify};
 
 /// Runs one of the models' commands.
 pub(super) fn run(setup: &Setup, command: ModelsCommand) -> Outcome {
     match command {
-        ModelsCommand::List => println!("{}", render_list(&setup.hub.list(&setup.catalog))),
+        ModelsCommand::List => say!("{}", render_list(&setup.hub.list(&setup.catalog))),
         ModelsCommand::Pull { id } => {
             let local = setup.hub.fetch(setup.catalog.get(&id)?, &StderrProgress::new())?;
-            println!("{id} is in {}", local.dir.display());
+            say!("{id} is in {}", local.dir.display());
         }
         ModelsCommand::Verify { id } => verify(setup, id.as_deref())?,
     }
@@ -24,7 +24,7 @@ fn verify(setup: &Setup, id: Option<&str>) -> Outcome {
     let mut n_wrong = 0;
     for manifest in manifests {
         let report = setup.hub.verify(manifest, &StderrProgress::new())?;
-        println!("{}", render_verify(&report));
+        say!("{}", render_verify(&report));
         n_wrong += usize::from(!report.is_ok());
     }
     match n_wrong {

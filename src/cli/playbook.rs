@@ -5,6 +5,7 @@ use std::{io::Write, path::Path};
 use super::{
     Outcome,
     args::PlaybookCommand,
+    output::say,
     setup::{PLAYBOOK_FILE, Setup, passages, read_playbook},
 };
 use crate::{
@@ -41,12 +42,12 @@ async fn check(setup: &Setup, file: Option<&Path>) -> Outcome {
         findings.extend(playbook.check_citations(&ids));
     }
     for finding in &findings {
-        println!("{finding}");
+        say!("{finding}");
     }
     let n_errors = findings.iter().filter(|finding| finding.severity() == Severity::Error).count();
     match n_errors {
         0 => {
-            println!("{} intents, no errors", playbook.intents().count());
+            say!("{} intents, no errors", playbook.intents().count());
             Ok(())
         }
         n => Err(format!("{n} errors in the playbook").into()),
@@ -57,15 +58,15 @@ fn test(setup: &Setup, playbook: &Playbook) -> Outcome {
     let results = playbook.test();
     let failed: Vec<_> = results.iter().filter(|result| !result.problems.is_empty()).collect();
     for result in &failed {
-        println!("{}", result.name);
+        say!("{}", result.name);
         for problem in &result.problems {
-            println!("  {problem}");
+            say!("  {problem}");
         }
     }
-    println!("{} of {} examples come out right", results.len() - failed.len(), results.len());
+    say!("{} of {} examples come out right", results.len() - failed.len(), results.len());
     let embed = tokio::task::block_in_place(|| setup.embedder())?;
     for (slot, evaluation) in Choices::learn(playbook, &embed)?.evaluations() {
-        println!(
+        say!(
             "slot {slot}: {:.0} % of its {} examples are read right by what has not seen them",
             100.0 * evaluation.accuracy,
             evaluation.n_examples
@@ -83,6 +84,6 @@ pub(super) fn install(setup: &Setup, file: &Path) -> Outcome {
     copy.write_all(&std::fs::read(file)?)?;
     copy.as_file().sync_all()?;
     copy.persist(&target)?;
-    println!("installed {}", target.display());
+    say!("installed {}", target.display());
     Ok(())
 }

@@ -3,6 +3,7 @@
 use super::{
     Outcome,
     args::{ImportFormat, StoreCommand},
+    output::say,
     playbook::install,
     setup::{PLAYBOOK_FILE, Setup, demo_store},
 };
@@ -14,7 +15,7 @@ pub(super) async fn run(setup: &Setup, command: StoreCommand) -> Outcome {
         StoreCommand::Import { from: ImportFormat::Native, dir } => {
             let store = setup.create_store().await?;
             let summary = import_native(&store, &dir).await?;
-            println!("imported {}:\n{summary}", dir.display());
+            say!("imported {}:\n{summary}", dir.display());
             let playbook = dir.join(PLAYBOOK_FILE);
             if playbook.exists() {
                 install(setup, &playbook)?;
@@ -22,15 +23,19 @@ pub(super) async fn run(setup: &Setup, command: StoreCommand) -> Outcome {
         }
         StoreCommand::Demo { dir } => {
             demo_store()?.write_to(&dir)?;
-            println!("the demo store is in {}; bring it in with `tier0 store import {0}`", dir.display());
+            say!("the demo store is in {}; bring it in with `tier0 store import {0}`", dir.display());
         }
         StoreCommand::Info => {
             let open = setup.open_store().await?;
             let counts = open.store.counts().await?;
             let which = if open.is_demo { "demo store (nothing has been imported)" } else { "imported data" };
-            println!(
+            say!(
                 "{which}: {} customers, {} orders, {} products with {} variants, {} articles",
-                counts.customers, counts.orders, counts.products, counts.variants, counts.articles
+                counts.customers,
+                counts.orders,
+                counts.products,
+                counts.variants,
+                counts.articles
             );
         }
     }

@@ -194,6 +194,19 @@ fn an_import_keeps_all_or_nothing() {
     assert!(told.contains("imported data") && told.contains("200 orders"), "{told}");
 }
 
+/// As with `| head`: whoever reads has seen enough.
+#[test]
+fn a_closed_pipe_ends_a_command_without_noise() {
+    let data = tempfile::tempdir().unwrap();
+    let mut command = tier0(data.path());
+    command.args(["models", "list"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && told.is_empty(), "{told}");
+}
+
 #[test]
 fn help_names_every_command() {
     let data = tempfile::tempdir().unwrap();
