@@ -6,7 +6,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 use super::Sampling;
-use crate::{model::TokenId, ops::log_sum_exp};
+use crate::model::TokenId;
 
 /// Candidates that top-p looks at first; few texts need more.
 const FIRST_CANDIDATES: usize = 64;
@@ -172,8 +172,8 @@ fn keep_top_p(candidates: &mut Vec<Candidate>, top_p: f32) {
 /// How likely `token` was under `logits`, and the `n_top` likeliest tokens in its place.
 pub(super) fn likelihood(logits: &[f32], token: TokenId, n_top: usize) -> TokenLikelihood {
     let max = logits[argmax(logits)];
-    let log_total = log_sum_exp(logits, max);
-    let logprob = |id: u32| (f64::from(logits[id as usize]) - log_total) as f32;
+    let sum: f64 = logits.iter().map(|logit| f64::from(logit - max).exp()).sum();
+    let logprob = |id: u32| (f64::from(logits[id as usize] - max) - sum.ln()) as f32;
     if n_top == 0 {
         return TokenLikelihood { logprob: logprob(token.0), top: Vec::new() };
     }

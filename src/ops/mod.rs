@@ -16,7 +16,6 @@ pub use device::{DeviceError, open_device};
 pub use linear::{Embedding, Linear};
 pub use norm::RmsNorm;
 pub use rope::{Pairing, Rope, RopeRows, RopeSpec};
-pub use tier0_kernels::log_sum_exp;
 pub use weight::Weight;
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
