@@ -99,8 +99,10 @@ impl Articles {
     pub(super) async fn find_for(&self, message: &str) -> Result<Vec<Quoted>, SupportError> {
         let parts = parts(message);
         let whole = if parts.is_empty() { message.to_owned() } else { parts.join(" ") };
+        let questions: Vec<String> =
+            parts.into_iter().filter(|part| part.ends_with('?') && *part != whole).collect();
         let mut best = self.find(whole).await?;
-        for question in parts.into_iter().filter(|part| part.ends_with('?')) {
+        for question in questions {
             let found = self.find(question).await?;
             if similarity_of_best(&found) > similarity_of_best(&best) {
                 best = found;

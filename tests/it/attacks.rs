@@ -134,7 +134,7 @@ async fn no_attack_gets_through_with_a_model_that_obeys_the_customer() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "takes ten minutes; run it after changes of the prompts, the model or the verifier"]
+#[ignore = "takes minutes; run it after changes of the prompts, the model or the verifier"]
 async fn no_attack_gets_through_with_the_default_model() {
     let Some(shop) = shop().await else { return };
     let id = "qwen2.5-coder-1.5b-instruct";
