@@ -12,7 +12,7 @@ use std::{
 };
 
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, measurement::WallTime};
-use tier0_kernels::{BlockType, InstructionSet, PackedWeight, QuantisedRows, multiply, pool};
+use tier0_kernels::{BlockType, InstructionSet, PackedWeight, Part, RowSource, linear, pool};
 
 /// `[n_out, n_in]` of Qwen2.5 1.5B (gate, down), 0.5B (gate) and SmolLM2 135M (gate, down).
 const SHAPES: [[usize; 2]; 5] = [[8960, 1536], [1536, 8960], [4864, 896], [1536, 576], [576, 1536]];
@@ -67,12 +67,11 @@ fn bench_weight(
                 weights = pack(block_type, n_out, n_in);
             }
             let x: Vec<f32> = (0..n_rows * n_in).map(|i| (i * 7919 % 1001) as f32 / 500.0 - 1.0).collect();
-            let (mut rows, mut out) = (QuantisedRows::new(), vec![0f32; n_rows * n_out]);
             bencher.iter_custom(|n_iterations| {
                 let start = Instant::now();
                 for i in 0..n_iterations as usize {
-                    rows.fill(&x, n_in);
-                    multiply(&rows, &weights[i % weights.len()], None, &mut out);
+                    let part = Part { w: &weights[i % weights.len()], bias: None };
+                    std::hint::black_box(linear(RowSource::Plain(&x), &[part], None));
                 }
                 let time = start.elapsed();
                 let weight_bytes = weights[0].memory_bytes();

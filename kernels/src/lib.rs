@@ -11,15 +11,21 @@ mod linear;
 pub mod pool;
 mod product;
 mod quant;
+mod rope;
+mod sampling;
 mod simd;
+mod source;
 #[cfg(test)]
 mod test_weights;
 mod vector;
 
 pub use attention::{AttentionParams, AttentionRow, paged_attention};
 pub use cpu::InstructionSet;
-pub use elementwise::{rms_norm, silu_gate};
+pub use elementwise::Gate;
 pub use linear::linear_f32;
-pub use product::{Operands, linear, multiply, multiply_on};
+pub use product::{Part, Product, linear};
 pub use quant::{BlockType, PackError, PackedWeight, QuantisedRows};
+pub use rope::{Pairing, RopeTable, rope};
+pub use sampling::{argmax, exp_scaled, log_sum_exp};
+pub use source::RowSource;
 pub use vector::KvElement;

@@ -5,11 +5,17 @@ use std::collections::HashMap;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use tier0_kernels::{argmax, exp_scaled, log_sum_exp};
+
 use super::Sampling;
 use crate::model::TokenId;
 
 /// Candidates that top-p looks at first; few texts need more.
 const FIRST_CANDIDATES: usize = 64;
+
+/// Weights, of 1 for the likeliest, below which a token never comes: a whole vocabulary of them would
+/// not be drawn in a lifetime.
+const LEAST_WEIGHT: f32 = 1e-20;
 
 /// One sequence's sampler: its settings, what it has drawn, and its own random numbers, so that
 /// what it draws next depends on these and its logits alone.
@@ -19,6 +25,7 @@ pub struct Sampler {
     rng: ChaCha8Rng,
     seen: HashMap<TokenId, Seen>,
     adjusted: Vec<f32>,
+    weights: Vec<f32>,
 }
 
 /// Sets the logits of tokens that must not come to −∞.
@@ -49,7 +56,7 @@ impl Sampler {
         let rng = ChaCha8Rng::seed_from_u64(settings.seed);
         let prompt = if settings.repetition_penalty == 1.0 { &[] } else { prompt };
         let seen = prompt.iter().map(|token| (*token, Seen::default())).collect();
-        Self { settings, rng, seen, adjusted: Vec::new() }
+        Self { settings, rng, seen, adjusted: Vec::new(), weights: Vec::new() }
     }
 
     /// The next token for `logits [n_vocab]`, ties going to the lower id; it counts as part of the
@@ -105,7 +112,7 @@ impl Sampler {
     }
 
     fn draw(&mut self, logits: &[f32]) -> TokenId {
-        let best = argmax(logits);
+        let best = argmax(logits).unwrap_or(0);
         if self.settings.temperature <= 0.0 {
             return TokenId(best as u32);
         }
@@ -121,15 +128,14 @@ impl Sampler {
     }
 
     /// What may be drawn: temperature, then min-p, top-k and top-p.
-    fn candidates(&self, logits: &[f32], max: f32) -> Vec<Candidate> {
+    fn candidates(&mut self, logits: &[f32], max: f32) -> Vec<Candidate> {
         let Sampling { temperature, min_p, top_k, top_p, .. } = self.settings;
-        let weighed = logits.iter().enumerate().map(|(id, logit)| Candidate {
-            id: id as u32,
-            // The likeliest has weight 1, so that min-p compares directly.
-            weight: ((logit - max) / temperature).exp(),
-        });
-        let mut candidates: Vec<Candidate> =
-            weighed.filter(|c| c.weight > 0.0 && c.weight >= min_p).collect();
+        // The likeliest has weight 1, so that min-p compares directly.
+        self.weights.resize(logits.len(), 0.0);
+        exp_scaled(logits, max, 1.0 / temperature, &mut self.weights);
+        let least = min_p.max(LEAST_WEIGHT);
+        let weighed = self.weights.iter().zip(0..).map(|(weight, id)| Candidate { id, weight: *weight });
+        let mut candidates: Vec<Candidate> = weighed.filter(|c| c.weight >= least).collect();
         if top_k > 0 && top_k < candidates.len() {
             candidates.select_nth_unstable_by(top_k - 1, by_weight);
             candidates.truncate(top_k);
@@ -171,9 +177,8 @@ fn keep_top_p(candidates: &mut Vec<Candidate>, top_p: f32) {
 
 /// How likely `token` was under `logits`, and the `n_top` likeliest tokens in its place.
 pub(super) fn likelihood(logits: &[f32], token: TokenId, n_top: usize) -> TokenLikelihood {
-    let max = logits[argmax(logits)];
-    let sum: f64 = logits.iter().map(|logit| f64::from(logit - max).exp()).sum();
-    let logprob = |id: u32| (f64::from(logits[id as usize] - max) - sum.ln()) as f32;
+    let sum = log_sum_exp(logits);
+    let logprob = |id: u32| (f64::from(logits[id as usize]) - sum) as f32;
     if n_top == 0 {
         return TokenLikelihood { logprob: logprob(token.0), top: Vec::new() };
     }
@@ -191,19 +196,9 @@ pub(super) fn likelihood(logits: &[f32], token: TokenId, n_top: usize) -> TokenL
     }
 }
 
-/// Index of the largest value, the first of equals; 0 for an empty row. NaN is never the largest.
-fn argmax(values: &[f32]) -> usize {
-    let mut best = 0;
-    for (i, value) in values.iter().enumerate() {
-        if *value > values[best] || values[best].is_nan() {
-            best = i;
-        }
-    }
-    best
-}
-
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use proptest::prelude::*;
     use rstest::rstest;
 
@@ -318,8 +313,8 @@ mod tests {
         fn top_p_of_a_large_vocabulary_is_the_shortest_head(
             logits in proptest::collection::vec(-3f32..3.0, 1..1000), top_p in 0.05f32..0.999,
         ) {
-            let sampler = Sampler::new(Sampling { top_p, ..warm(1.0, 0) }, &[]);
-            let max = logits[argmax(&logits)];
+            let mut sampler = Sampler::new(Sampling { top_p, ..warm(1.0, 0) }, &[]);
+            let max = logits[argmax(&logits).unwrap()];
             let kept = sampler.candidates(&logits, max);
             let weight = |id: usize| f64::from((logits[id] - max).exp());
             let total: f64 = (0..logits.len()).map(weight).sum();

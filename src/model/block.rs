@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use super::{AttentionWindow, Batch, Gguf, ModelConfig, ModelError, kv::LayerCache};
-use crate::ops::{self, Activation, AttentionSpec, Linear, RmsNorm, RopeRows};
+use crate::ops::{self, AttentionSpec, Gate, Input, Linear, RmsNorm, RopeRows, Weight};
 
 /// The weights of one layer.
 #[derive(Debug)]
@@ -15,9 +15,8 @@ pub(super) struct Block {
 #[derive(Debug)]
 struct Attention {
     norm: RmsNorm,
-    query: Linear,
-    key: Linear,
-    value: Linear,
+    /// Queries, keys and values, side by side.
+    inputs: Linear,
     query_norm: Option<RmsNorm>,
     key_norm: Option<RmsNorm>,
     output: Linear,
@@ -31,11 +30,11 @@ struct Attention {
 #[derive(Debug)]
 struct FeedForward {
     norm: RmsNorm,
-    gate: Linear,
-    up: Linear,
+    /// Gate, and what is gated, side by side.
+    gate_up: Linear,
     down: Linear,
     post_norm: Option<RmsNorm>,
-    activation: Activation,
+    gate: Gate,
 }
 
 /// Reads a layer's tensors by their GGUF names.
@@ -51,23 +50,22 @@ impl Loader<'_> {
         format!("blk.{}.{tensor}", self.layer)
     }
 
-    fn linear(&mut self, tensor: &str, n_out: usize, n_in: usize) -> Result<Linear, ModelError> {
-        self.linear_with(tensor, n_out, n_in, false)
+    fn weight(&mut self, tensor: &str, n_out: usize, n_in: usize) -> Result<Weight, ModelError> {
+        self.gguf.weight(&self.name(&format!("{tensor}.weight")), [n_out, n_in], self.device)
     }
 
-    fn linear_with(
-        &mut self,
-        tensor: &str,
-        n_out: usize,
-        n_in: usize,
-        bias: bool,
-    ) -> Result<Linear, ModelError> {
-        let weight = self.gguf.weight(&self.name(&format!("{tensor}.weight")), [n_out, n_in], self.device)?;
-        let bias = match bias {
-            true => Some(self.gguf.plain(&self.name(&format!("{tensor}.bias")), &[n_out], self.device)?),
-            false => None,
-        };
-        Ok(Linear::new(weight, bias))
+    fn bias(&mut self, tensor: &str, n_out: usize) -> Result<Tensor, ModelError> {
+        self.gguf.plain(&self.name(&format!("{tensor}.bias")), &[n_out], self.device)
+    }
+
+    /// The products of several tensors with the same rows, side by side; `n_outs` by name.
+    fn linear(&mut self, n_outs: &[(&str, usize)], n_in: usize, biased: bool) -> Result<Linear, ModelError> {
+        let mut parts = Vec::new();
+        for (tensor, n_out) in n_outs {
+            let weight = self.weight(tensor, *n_out, n_in)?;
+            parts.push((weight, biased.then(|| self.bias(tensor, *n_out)).transpose()?));
+        }
+        Ok(Linear::side_by_side(parts)?)
     }
 
     fn norm(&mut self, tensor: &str, dim: usize) -> Result<RmsNorm, ModelError> {
@@ -91,16 +89,20 @@ impl Block {
         Ok(Self { attention: Attention::load(&mut loader)?, feed_forward: FeedForward::load(&mut loader)? })
     }
 
-    /// `x [n_tokens, hidden] → ` the same; writes the batch's keys and values to `cache`.
-    pub(super) fn forward(
+    /// The first half, `x [n_tokens, hidden] → ` the same; writes the batch's keys and values to `cache`.
+    pub(super) fn attend(
         &self,
         x: &Tensor,
         batch: &Batch,
         rope: &RopeRows,
         cache: &mut LayerCache,
     ) -> candle_core::Result<Tensor> {
-        let x = (self.attention.forward(x, batch, rope, cache)? + x)?;
-        self.feed_forward.forward(&x)? + x
+        self.attention.forward(x, batch, rope, cache)
+    }
+
+    /// The second half, each row by itself: `x [n_rows, hidden] → ` the same.
+    pub(super) fn feed_forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
+        self.feed_forward.forward(x)
     }
 }
 
@@ -115,12 +117,14 @@ impl Attention {
         };
         Ok(Self {
             norm: loader.norm("attn_norm", hidden)?,
-            query: loader.linear_with("attn_q", n_query, hidden, qkv_bias)?,
-            key: loader.linear_with("attn_k", n_kv, hidden, qkv_bias)?,
-            value: loader.linear_with("attn_v", n_kv, hidden, qkv_bias)?,
+            inputs: loader.linear(
+                &[("attn_q", n_query), ("attn_k", n_kv), ("attn_v", n_kv)],
+                hidden,
+                qkv_bias,
+            )?,
             query_norm: loader.norm_if(qk_norm, "attn_q_norm", head_dim)?,
             key_norm: loader.norm_if(qk_norm, "attn_k_norm", head_dim)?,
-            output: loader.linear("attn_output", hidden, n_query)?,
+            output: loader.linear(&[("attn_output", hidden)], n_query, false)?,
             post_norm: loader.norm_if(config.post_norms, "post_attention_norm", hidden)?,
             spec: AttentionSpec { scale: config.attention_scale, window },
             n_heads,
@@ -129,6 +133,7 @@ impl Attention {
         })
     }
 
+    /// `x [n_tokens, hidden]` with what attention adds to it.
     fn forward(
         &self,
         x: &Tensor,
@@ -136,43 +141,56 @@ impl Attention {
         rope: &RopeRows,
         cache: &mut LayerCache,
     ) -> candle_core::Result<Tensor> {
-        let n_tokens = x.dim(0)?;
-        let x = self.norm.forward(x)?;
-        let heads = |linear: &Linear, n| linear.forward(&x)?.reshape((n_tokens, n, self.head_dim));
-        let query = rope.rotate(&normed(self.query_norm.as_ref(), heads(&self.query, self.n_heads)?)?)?;
-        let key = rope.rotate(&normed(self.key_norm.as_ref(), heads(&self.key, self.n_kv_heads)?)?)?;
-        let value = heads(&self.value, self.n_kv_heads)?;
-        cache.write(batch, &key, &value)?;
+        let (n_query, n_kv) = (self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim);
+        let inputs = self.inputs.forward(Input::Normed(&self.norm, x), None)?;
+        let query = self.normed_heads(self.query_norm.as_ref(), inputs.narrow(1, 0, n_query)?)?;
+        let key = self.normed_heads(self.key_norm.as_ref(), inputs.narrow(1, n_query, n_kv)?)?;
+        let value = inputs.narrow(1, n_query + n_kv, n_kv)?;
+        let query = rope.rotate(&query, self.n_heads)?;
+        let key = rope.rotate(&key, self.n_kv_heads)?;
+        cache.write(batch, &key, &value.reshape(key.shape())?)?;
         let mixed = ops::paged_attention(&query, &cache.keys, &cache.values, batch.spans(), self.spec)?;
-        let mixed = mixed.reshape((n_tokens, self.n_heads * self.head_dim))?;
-        normed(self.post_norm.as_ref(), self.output.forward(&mixed)?)
+        let mixed = mixed.reshape((x.dim(0)?, n_query))?;
+        add_to(x, &self.output, Input::Plain(&mixed), self.post_norm.as_ref())
+    }
+
+    /// `[n_tokens, n_heads · head_dim]`, every head normalised where there is a norm.
+    fn normed_heads(&self, norm: Option<&RmsNorm>, x: Tensor) -> candle_core::Result<Tensor> {
+        let Some(norm) = norm else { return Ok(x) };
+        let (n_tokens, width) = x.dims2()?;
+        let heads = x.reshape((n_tokens, width / self.head_dim, self.head_dim))?;
+        norm.forward(&heads)?.reshape((n_tokens, width))
     }
 }
 
 impl FeedForward {
     fn load(loader: &mut Loader<'_>) -> Result<Self, ModelError> {
-        let ModelConfig { hidden, ffn_hidden, post_norms, activation, .. } = *loader.config;
+        let ModelConfig { hidden, ffn_hidden, post_norms, gate, .. } = *loader.config;
         Ok(Self {
             norm: loader.norm("ffn_norm", hidden)?,
-            gate: loader.linear("ffn_gate", ffn_hidden, hidden)?,
-            up: loader.linear("ffn_up", ffn_hidden, hidden)?,
-            down: loader.linear("ffn_down", hidden, ffn_hidden)?,
+            gate_up: loader.linear(&[("ffn_gate", ffn_hidden), ("ffn_up", ffn_hidden)], hidden, false)?,
+            down: loader.linear(&[("ffn_down", hidden)], ffn_hidden, false)?,
             post_norm: loader.norm_if(post_norms, "post_ffw_norm", hidden)?,
-            activation,
+            gate,
         })
     }
 
+    /// `x [n_tokens, hidden]` with what the feed-forward adds to it.
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let x = self.norm.forward(x)?;
-        let inner = self.activation.gated(&self.gate.forward(&x)?, &self.up.forward(&x)?)?;
-        normed(self.post_norm.as_ref(), self.down.forward(&inner)?)
+        let pairs = self.gate_up.forward(Input::Normed(&self.norm, x), None)?;
+        add_to(x, &self.down, Input::Gated(self.gate, &pairs), self.post_norm.as_ref())
     }
 }
 
-/// The norm's output where there is a norm, else `x` as it is.
-fn normed(norm: Option<&RmsNorm>, x: Tensor) -> candle_core::Result<Tensor> {
+/// The residual stream `x` with a product added, normalised first where there is a norm.
+fn add_to(
+    x: &Tensor,
+    linear: &Linear,
+    input: Input<'_>,
+    norm: Option<&RmsNorm>,
+) -> candle_core::Result<Tensor> {
     match norm {
-        Some(norm) => norm.forward(&x),
-        None => Ok(x),
+        Some(norm) => norm.forward(&linear.forward(input, None)?)? + x,
+        None => linear.forward(input, Some(x)),
     }
 }

@@ -1,6 +1,6 @@
 //! Everything in which one architecture differs from another, as data.
 
-use crate::ops::{Activation, Pairing, RopeSpec};
+use crate::ops::{Gate, Pairing, RopeSpec};
 
 use super::{Gguf, ModelError};
 
@@ -29,7 +29,7 @@ pub struct ModelConfig {
     /// Factor on the attention scores.
     pub attention_scale: f32,
     /// Gate of the feed-forward layers.
-    pub activation: Activation,
+    pub gate: Gate,
     /// Factor on the token embeddings.
     pub embedding_scale: f64,
     /// Biases on the query, key and value projections.
@@ -58,7 +58,7 @@ pub enum AttentionWindow {
 /// The columns of the table in which the architectures differ beyond their sizes.
 struct Traits {
     pairing: Pairing,
-    activation: Activation,
+    gate: Gate,
     qkv_bias: bool,
     qk_norm: bool,
     post_norms: bool,
@@ -69,7 +69,7 @@ struct Traits {
 
 const LLAMA: Traits = Traits {
     pairing: Pairing::Interleaved,
-    activation: Activation::Silu,
+    gate: Gate::Silu,
     qkv_bias: false,
     qk_norm: false,
     post_norms: false,
@@ -78,13 +78,8 @@ const LLAMA: Traits = Traits {
 };
 const QWEN2: Traits = Traits { pairing: Pairing::Neox, qkv_bias: true, ..LLAMA };
 const QWEN3: Traits = Traits { pairing: Pairing::Neox, qk_norm: true, ..LLAMA };
-const GEMMA3: Traits = Traits {
-    activation: Activation::GeluTanh,
-    post_norms: true,
-    scaled_embedding: true,
-    full_every: 6,
-    ..QWEN3
-};
+const GEMMA3: Traits =
+    Traits { gate: Gate::GeluTanh, post_norms: true, scaled_embedding: true, full_every: 6, ..QWEN3 };
 
 /// RoPE base of Gemma 3's sliding layers, where the file does not say (Gemma 3 report, 2025).
 const GEMMA3_SLIDING_ROPE_BASE: f32 = 10_000.0;
@@ -160,7 +155,7 @@ impl ModelConfig {
             context_length: gguf.count("context_length")?,
             norm_epsilon: gguf.real_opt("attention.layer_norm_rms_epsilon")?.unwrap_or(1e-6),
             attention_scale: 1.0 / (scale_dim as f32).sqrt(),
-            activation: traits.activation,
+            gate: traits.gate,
             embedding_scale: if traits.scaled_embedding { f64::from((hidden as f32).sqrt()) } else { 1.0 },
             qkv_bias: traits.qkv_bias,
             qk_norm: traits.qk_norm,

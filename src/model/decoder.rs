@@ -8,7 +8,7 @@ use super::{
     AttentionWindow, Batch, BlockCopy, Forward, Gguf, KvCache, KvCacheSpec, Logits, ModelConfig, ModelError,
     block::Block,
 };
-use crate::ops::{Embedding, Linear, RmsNorm, Rope};
+use crate::ops::{Embedding, Input, Linear, RmsNorm, Rope};
 
 /// The weights of a model, in its device's memory.
 #[derive(Debug)]
@@ -45,7 +45,7 @@ impl Decoder {
             embedding: Embedding::new(table, config.embedding_scale),
             blocks: blocks.collect::<Result<_, _>>()?,
             norm: RmsNorm::new(norm, config.norm_epsilon),
-            output: Linear::new(output, None),
+            output: Linear::new(output, None)?,
             rope: Rope::new(&config.rope, n_positions, device)?,
             sliding_rope: sliding.map(|spec| Rope::new(spec, n_positions, device)).transpose()?,
             device: device.clone(),
@@ -72,17 +72,13 @@ impl Decoder {
     /// # Errors
     /// When the device fails, or the batch names slots or positions that do not exist.
     pub fn forward(&self, batch: &Batch, cache: &mut KvCache) -> candle_core::Result<Option<Tensor>> {
-        let hidden = self.hidden(batch, cache)?;
-        if batch.sampled().is_empty() {
-            return Ok(None);
-        }
-        let sampled = Tensor::new(batch.sampled(), &self.device)?;
-        let x = self.norm.forward(&hidden.index_select(&sampled, 0)?)?;
-        self.output.forward(&x)?.to_dtype(DType::F32).map(Some)
+        let Some(rows) = self.hidden(batch, cache)? else { return Ok(None) };
+        self.output.forward(Input::Normed(&self.norm, &rows), None)?.to_dtype(DType::F32).map(Some)
     }
 
-    /// The residual stream behind the last layer, `[n_tokens, hidden]`.
-    fn hidden(&self, batch: &Batch, cache: &mut KvCache) -> candle_core::Result<Tensor> {
+    /// The residual stream of the sampled rows behind the last layer, `[n_sampled, hidden]`; `None`
+    /// where no row is sampled.
+    fn hidden(&self, batch: &Batch, cache: &mut KvCache) -> candle_core::Result<Option<Tensor>> {
         let positions = Tensor::new(batch.positions(), &self.device)?;
         let rope = self.rope.at(&positions)?;
         let sliding_rope = self.sliding_rope.as_ref().map(|rope| rope.at(&positions)).transpose()?;
@@ -92,9 +88,17 @@ impl Decoder {
                 (AttentionWindow::Sliding(_), Some(sliding)) => sliding,
                 _ => &rope,
             };
-            x = block.forward(&x, batch, rope, cache.layer(index))?;
+            x = block.attend(&x, batch, rope, cache.layer(index))?;
+            if index + 1 == self.blocks.len() {
+                // Behind the last attention a row is of use only to its own logits.
+                if batch.sampled().is_empty() {
+                    return Ok(None);
+                }
+                x = x.index_select(&Tensor::new(batch.sampled(), &self.device)?, 0)?;
+            }
+            x = block.feed_forward(&x)?;
         }
-        Ok(x)
+        Ok(Some(x))
     }
 }
 

@@ -1,46 +1,104 @@
 //! Products with weights, and lookups in them.
 
+use std::sync::Arc;
+
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Module, Result, Shape, Tensor};
-use tier0_kernels::PackedWeight;
+use tier0_kernels::{PackedWeight, Part, RowSource};
 
 use super::{
-    cpu_slice,
+    Input, cpu_slice,
     weight::{Kind, Weight},
+    with_values,
 };
 
-/// `x·Wᵀ + b`.
+/// Products of the same rows with one or several weights, their outputs side by side:
+/// `[x·W₀ᵀ + b₀, x·W₁ᵀ + b₁, …]`.
 #[derive(Debug, Clone)]
-pub struct Linear {
-    weight: Weight,
-    bias: Option<Tensor>,
+pub struct Linear(Parts);
+
+#[derive(Debug, Clone)]
+enum Parts {
+    /// All packed: one call of the kernels.
+    Packed(Vec<PackedPart>),
+    /// Anything else: one product after the other.
+    Single(Vec<(Weight, Option<Tensor>)>),
+}
+
+#[derive(Debug, Clone)]
+struct PackedPart {
+    weight: Arc<PackedWeight>,
+    bias: Option<Vec<f32>>,
 }
 
 impl Linear {
     /// `weight` is `[n_out, n_in]`, `bias` `[n_out]`.
-    pub fn new(weight: Weight, bias: Option<Tensor>) -> Self {
-        Self { weight, bias }
+    ///
+    /// # Errors
+    /// When the bias cannot be read.
+    pub fn new(weight: Weight, bias: Option<Tensor>) -> Result<Self> {
+        Self::side_by_side(vec![(weight, bias)])
     }
 
-    /// `[n_tokens, n_in] → [n_tokens, n_out]`.
+    /// Several weights with their biases, `[n_out, n_in]` and `[n_out]`, of the same `n_in`.
+    ///
+    /// # Errors
+    /// When a bias cannot be read.
+    pub fn side_by_side(parts: Vec<(Weight, Option<Tensor>)>) -> Result<Self> {
+        let packed = parts.iter().map(|(weight, bias)| {
+            let Kind::Packed(weight) = &weight.0 else { return Ok(None) };
+            let bias = bias.as_ref().map(Tensor::to_vec1).transpose()?;
+            Ok(Some(PackedPart { weight: Arc::clone(weight), bias }))
+        });
+        Ok(Self(match packed.collect::<Result<Option<Vec<_>>>>()? {
+            Some(packed) => Parts::Packed(packed),
+            None => Parts::Single(parts),
+        }))
+    }
+
+    /// `[n_tokens, …] → [n_tokens, Σ n_out]`, with `residual` of the same shape added.
     ///
     /// # Errors
     /// When the shapes do not fit.
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let y = match &self.weight.0 {
-            Kind::Packed(weight) => x.contiguous()?.apply_op1_no_bwd(&PackedProduct { weight })?,
-            Kind::Dense(weight) => x.contiguous()?.apply_op2_no_bwd(weight, &DenseProduct)?,
-            Kind::Candle(weight) => weight.forward(x)?,
-        };
-        match &self.bias {
-            Some(bias) => y.broadcast_add(bias),
-            None => Ok(y),
+    pub fn forward(&self, input: Input<'_>, residual: Option<&Tensor>) -> Result<Tensor> {
+        match (&self.0, residual) {
+            (Parts::Packed(parts), Some(residual)) => {
+                let residual = residual.contiguous()?;
+                with_values(&residual, |values| packed(parts, input, Some(values)))
+            }
+            (Parts::Packed(parts), None) => packed(parts, input, None),
+            (Parts::Single(parts), residual) => {
+                let x = input.to_tensor()?.contiguous()?;
+                let outs = parts.iter().map(|(weight, bias)| single(&x, weight, bias.as_ref()));
+                let outs: Vec<Tensor> = outs.collect::<Result<_>>()?;
+                let out = if let [out] = &outs[..] { out.clone() } else { Tensor::cat(&outs, 1)? };
+                residual.map_or(Ok(out.clone()), |residual| out + residual)
+            }
         }
     }
 }
 
-/// The product with a packed weight.
+fn packed(parts: &[PackedPart], input: Input<'_>, residual: Option<&[f32]>) -> Result<Tensor> {
+    let x = input.tensor().contiguous()?;
+    x.apply_op1_no_bwd(&PackedProduct { parts, input, residual })
+}
+
+fn single(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Result<Tensor> {
+    let y = match &weight.0 {
+        Kind::Packed(weight) => {
+            let part = PackedPart { weight: Arc::clone(weight), bias: None };
+            packed(&[part], Input::Plain(x), None)?
+        }
+        Kind::Dense(weight) => x.apply_op2_no_bwd(weight, &DenseProduct)?,
+        Kind::Candle(weight) => weight.forward(x)?,
+    };
+    bias.map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))
+}
+
+/// The products with packed weights.
 struct PackedProduct<'a> {
-    weight: &'a PackedWeight,
+    parts: &'a [PackedPart],
+    input: Input<'a>,
+    residual: Option<&'a [f32]>,
 }
 
 impl CustomOp1 for PackedProduct<'_> {
@@ -49,11 +107,18 @@ impl CustomOp1 for PackedProduct<'_> {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (n_rows, n_in) = layout.shape().dims2()?;
-        check_columns(n_in, self.weight.n_in())?;
-        let mut out = vec![0f32; n_rows * self.weight.n_out()];
-        tier0_kernels::linear(cpu_slice(x, layout)?, self.weight, None, &mut out);
-        Ok((CpuStorage::F32(out), (n_rows, self.weight.n_out()).into()))
+        let (n_rows, n_values) = layout.shape().dims2()?;
+        let n_in = if let Input::Gated(..) = self.input { n_values / 2 } else { n_values };
+        let parts: Vec<Part<'_>> =
+            self.parts.iter().map(|part| Part { w: &part.weight, bias: part.bias.as_deref() }).collect();
+        parts.iter().try_for_each(|part| check_columns(n_in, part.w.n_in()))?;
+        let n_out: usize = parts.iter().map(|part| part.w.n_out()).sum();
+        if self.residual.is_some_and(|residual| residual.len() != n_rows * n_out) {
+            candle_core::bail!("a residual for {n_rows} rows of {n_out} has another shape");
+        }
+        let rows = |rows: RowSource<'_>| Ok(tier0_kernels::linear(rows, &parts, self.residual));
+        let out = self.input.with_rows(cpu_slice(x, layout)?, rows)?;
+        Ok((CpuStorage::F32(out), (n_rows, n_out).into()))
     }
 }
 
@@ -142,8 +207,6 @@ impl CustomOp1 for PackedRows<'_> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-    use std::sync::Arc;
-
     use candle_core::{
         Device,
         quantized::{GgmlDType, QTensor},
@@ -158,7 +221,8 @@ mod tests {
         let bias = Tensor::randn(0f32, 1.0, 33, &Device::Cpu).unwrap();
         let stored = Arc::new(QTensor::quantize(&weight, GgmlDType::F32).unwrap());
         let weight_of = |stored| Weight::from_tensor(stored).unwrap();
-        let ours = Linear::new(weight_of(stored), Some(bias.clone())).forward(&x).unwrap();
+        let ours = Linear::new(weight_of(stored), Some(bias.clone())).unwrap();
+        let ours = ours.forward(Input::Plain(&x), None).unwrap();
         let candles = x.matmul(&weight.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
         let difference =
             (ours - candles).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();

@@ -6,6 +6,7 @@
 
 mod attention;
 mod device;
+mod input;
 mod linear;
 mod norm;
 mod rope;
@@ -13,67 +14,28 @@ mod weight;
 
 pub use attention::{AttentionSpec, Span, copy_block, paged_attention, write_slots};
 pub use device::{DeviceError, open_device};
+pub use input::Input;
 pub use linear::{Embedding, Linear};
 pub use norm::RmsNorm;
-pub use rope::{Pairing, Rope, RopeRows, RopeSpec};
+pub use rope::{Rope, RopeRows, RopeSpec};
+pub use tier0_kernels::{Gate, Pairing};
 pub use weight::Weight;
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, WithDType};
-
-/// The gate of a feed-forward layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    /// `x·σ(x)` (llama, qwen).
-    Silu,
-    /// GELU in its tanh approximation (gemma).
-    GeluTanh,
-}
-
-impl Activation {
-    /// `act(gate) · up`, elementwise.
-    ///
-    /// # Errors
-    /// When the shapes differ.
-    pub fn gated(self, gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-        match self {
-            Self::Silu if gate.device().is_cpu() => {
-                gate.contiguous()?.apply_op2_no_bwd(&up.contiguous()?, &SiluGate)
-            }
-            Self::Silu => gate.silu()? * up,
-            Self::GeluTanh => gate.gelu()? * up,
-        }
-    }
-}
-
-/// `silu(gate)·up` in one pass.
-struct SiluGate;
-
-impl CustomOp2 for SiluGate {
-    fn name(&self) -> &'static str {
-        "silu-gate"
-    }
-
-    fn cpu_fwd(
-        &self,
-        gate: &CpuStorage,
-        gate_layout: &Layout,
-        up: &CpuStorage,
-        up_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (gate, up) = (cpu_slice(gate, gate_layout)?, cpu_slice(up, up_layout)?);
-        if gate.len() != up.len() {
-            candle_core::bail!("a gate of {} values for {}", gate.len(), up.len());
-        }
-        let mut out = vec![0f32; gate.len()];
-        tier0_kernels::silu_gate(gate, up, &mut out);
-        Ok((CpuStorage::F32(out), gate_layout.shape().clone()))
-    }
-}
+use candle_core::{CpuStorage, Layout, Result, Storage, Tensor, WithDType};
 
 /// The part of a storage on the CPU that a contiguous layout covers.
 fn cpu_slice<'a, T: WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&storage.as_slice::<T>()?[start..end]),
         None => candle_core::bail!("this operation needs contiguous tensors"),
+    }
+}
+
+/// Calls `run` with the values of a contiguous f32 tensor on the CPU.
+fn with_values<R>(tensor: &Tensor, run: impl FnOnce(&[f32]) -> Result<R>) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match &*storage {
+        Storage::Cpu(storage) => run(cpu_slice(storage, layout)?),
+        _ => candle_core::bail!("this operation needs tensors on the CPU"),
     }
 }

@@ -1,8 +1,8 @@
 //! Root-mean-square normalisation (Zhang and Sennrich 2019).
 
-use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 
-use super::cpu_slice;
+use super::{Input, cpu_slice};
 
 /// `x / √(mean(x²) + ε) · w` over the last dimension.
 #[derive(Debug, Clone)]
@@ -24,35 +24,40 @@ impl RmsNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let x = x.contiguous()?;
         match x.device().is_cpu() {
-            true => x.apply_op2_no_bwd(&self.weight, &CpuNorm { epsilon: self.epsilon }),
+            true => x.apply_op1_no_bwd(&CpuNorm { norm: self, x: &x }),
             false => candle_nn::ops::rms_norm(&x, &self.weight, self.epsilon),
         }
     }
+
+    pub(super) fn weight(&self) -> &Tensor {
+        &self.weight
+    }
+
+    pub(super) fn epsilon(&self) -> f32 {
+        self.epsilon
+    }
 }
 
-struct CpuNorm {
-    epsilon: f32,
+struct CpuNorm<'a> {
+    norm: &'a RmsNorm,
+    x: &'a Tensor,
 }
 
-impl CustomOp2 for CpuNorm {
+impl CustomOp1 for CpuNorm<'_> {
     fn name(&self) -> &'static str {
         "rms-norm"
     }
 
-    fn cpu_fwd(
-        &self,
-        x: &CpuStorage,
-        x_layout: &Layout,
-        weight: &CpuStorage,
-        w_layout: &Layout,
-    ) -> Result<(CpuStorage, Shape)> {
-        let (x, weight): (&[f32], &[f32]) = (cpu_slice(x, x_layout)?, cpu_slice(weight, w_layout)?);
-        let dim = x_layout.shape().dims().last().copied().unwrap_or_default();
-        if dim != weight.len() || dim == 0 {
-            candle_core::bail!("a norm over {} values cannot take rows of {dim}", weight.len());
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let dim = self.norm.weight.elem_count();
+        if dim == 0 || layout.shape().dims().last() != Some(&dim) {
+            candle_core::bail!("a norm over {dim} values cannot take rows of {:?}", layout.shape());
         }
-        let mut out = vec![0f32; x.len()];
-        tier0_kernels::rms_norm(x, weight, self.epsilon, &mut out);
-        Ok((CpuStorage::F32(out), x_layout.shape().clone()))
+        let mut out = vec![0f32; layout.shape().elem_count()];
+        Input::Normed(self.norm, self.x).with_rows(cpu_slice(x, layout)?, |rows| {
+            rows.write(dim, &mut out);
+            Ok(())
+        })?;
+        Ok((CpuStorage::F32(out), layout.shape().clone()))
     }
 }

@@ -1,16 +1,10 @@
 //! Rotary position embedding (Su et al. 2021).
 
-use candle_core::{D, Device, Result, Tensor};
+use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor};
 use candle_nn::rotary_emb;
+use tier0_kernels::{Pairing, RopeTable};
 
-/// Which two components of a head are rotated together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Pairing {
-    /// Neighbours: `(0, 1), (2, 3), …` (llama, as GGUF stores it).
-    Interleaved,
-    /// Halves: `(0, d/2), (1, d/2 + 1), …` (qwen, gemma).
-    Neox,
-}
+use super::with_values;
 
 /// What the rotation angles are made from.
 #[derive(Debug, Clone, PartialEq)]
@@ -88,14 +82,20 @@ pub struct RopeRows {
 }
 
 impl RopeRows {
-    /// Rotates every head: `[n_tokens, n_heads, head_dim] → ` the same.
+    /// Rotates every head: `[n_tokens, n_heads · head_dim] → [n_tokens, n_heads, head_dim]`. The rows
+    /// may be parts of longer ones.
     ///
     /// # Errors
     /// When the shapes do not fit.
-    pub fn rotate(&self, x: &Tensor) -> Result<Tensor> {
-        let head_dim = x.dim(D::Minus1)?;
+    pub fn rotate(&self, x: &Tensor, n_heads: usize) -> Result<Tensor> {
+        if x.device().is_cpu() {
+            return x.apply_op1_no_bwd(&CpuRope { rows: self, n_heads });
+        }
+        let (n_tokens, width) = x.dims2()?;
+        let head_dim = width / n_heads;
+        let x = x.contiguous()?.reshape((n_tokens, n_heads, head_dim))?;
         if self.dim == head_dim {
-            return self.rotate_whole(x);
+            return self.rotate_whole(&x);
         }
         let turned = self.rotate_whole(&x.narrow(D::Minus1, 0, self.dim)?)?;
         let kept = x.narrow(D::Minus1, self.dim, head_dim - self.dim)?;
@@ -109,6 +109,38 @@ impl RopeRows {
             Pairing::Neox => rotary_emb::rope(&x, &self.cos, &self.sin)?,
         };
         turned.squeeze(2)
+    }
+}
+
+struct CpuRope<'a> {
+    rows: &'a RopeRows,
+    n_heads: usize,
+}
+
+impl CustomOp1 for CpuRope<'_> {
+    fn name(&self) -> &'static str {
+        "rope"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let RopeRows { pairing, dim, cos, sin } = self.rows;
+        let (n_tokens, width) = layout.shape().dims2()?;
+        let head_dim = width / self.n_heads;
+        let fits = head_dim * self.n_heads == width && *dim <= head_dim && cos.dim(0)? == n_tokens;
+        let &[stride, 1] = layout.stride() else { candle_core::bail!("rope needs whole rows") };
+        if !fits {
+            candle_core::bail!("rope of {dim} cannot turn {n_tokens} rows of {} × {head_dim}", self.n_heads);
+        }
+        let x = &x.as_slice::<f32>()?[layout.start_offset()..];
+        let mut out = vec![0f32; n_tokens * width];
+        with_values(cos, |cos| {
+            with_values(sin, |sin| {
+                let table = RopeTable { pairing: *pairing, cos, sin, n_pairs: dim / 2 };
+                tier0_kernels::rope(x, stride, &table, [self.n_heads, head_dim], &mut out);
+                Ok(())
+            })
+        })?;
+        Ok((CpuStorage::F32(out), (n_tokens, self.n_heads, head_dim).into()))
     }
 }
 
@@ -149,8 +181,8 @@ mod tests {
             (0..positions.len() * n_heads * head_dim).map(|i| (i as f32 * 0.37).sin()).collect();
         let rope = Rope::new(&spec, 8, &Device::Cpu).unwrap();
         let rows = rope.at(&Tensor::new(&positions, &Device::Cpu).unwrap()).unwrap();
-        let input = Tensor::from_vec(x.clone(), (positions.len(), n_heads, head_dim), &Device::Cpu).unwrap();
-        let output = rows.rotate(&input).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        let input = Tensor::from_vec(x.clone(), (positions.len(), n_heads * head_dim), &Device::Cpu).unwrap();
+        let output = rows.rotate(&input, n_heads).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
         for (i, head) in x.chunks(head_dim).enumerate() {
             let expected = by_definition(&spec, head, positions[i / n_heads] as usize);
             for (got, want) in output[i * head_dim..(i + 1) * head_dim].iter().zip(expected) {

@@ -29,17 +29,12 @@ impl Case {
         Self { block_type, n_in, n_out, blocks, x, bias }
     }
 
-    fn n_rows(&self) -> usize {
-        self.x.len() / self.n_in
-    }
-
     fn run(&self, pool: &Pool, set: InstructionSet, x: &[f32]) -> Vec<f32> {
         let w = PackedWeight::pack_on(pool, self.block_type, &self.blocks, [self.n_out, self.n_in]).unwrap();
         let mut rows = QuantisedRows::new();
-        rows.fill_on(pool, x, self.n_in);
-        let mut out = vec![f32::NAN; rows.n_rows() * self.n_out];
-        multiply_on(pool, set, &Operands { x: &rows, w: &w, bias: self.bias.as_deref() }, &mut out);
-        out
+        rows.fill_on(pool, RowSource::Plain(x), self.n_in);
+        let parts = [Part { w: &w, bias: self.bias.as_deref() }];
+        Product { x: &rows, parts: &parts, residual: None }.run_on(pool, set)
     }
 }
 
@@ -146,11 +141,40 @@ fn extreme_values_do_not_overflow() {
     }
 }
 
-#[test]
-fn linear_quantises_and_multiplies() {
-    let case = Case::new(BlockType::Q5_0, [5, 40, 3], true, 11);
-    let w = PackedWeight::pack(case.block_type, &case.blocks, case.n_out, case.n_in).unwrap();
-    let mut out = vec![f32::NAN; case.n_rows() * case.n_out];
-    linear(&case.x, &w, case.bias.as_deref(), &mut out);
-    assert_eq!(bits(&out), bits(&case.run(&Pool::new(1), InstructionSet::chosen(), &case.x)));
+proptest! {
+    #[test]
+    fn parts_side_by_side_are_their_products_and_the_residual_is_added(
+        types in prop::collection::vec(prop::sample::select(&BlockType::ALL[..]), 1..4), n_rows in 0usize..20, seed: u64,
+    ) {
+        let mut random = Random::new(seed);
+        let n_in = 256;
+        let x = random.units(n_rows * n_in);
+        let cases: Vec<Case> = types.iter().enumerate().map(|(i, block_type)| {
+            let n_out = 1 + (random.next() % 50) as usize;
+            let case = Case::new(*block_type, [0, n_out, n_in / block_type.block_len()], i % 2 == 0, random.next());
+            Case { x: x.clone(), ..case }
+        }).collect();
+        let weights: Vec<PackedWeight> = cases
+            .iter()
+            .map(|case| PackedWeight::pack(case.block_type, &case.blocks, case.n_out, case.n_in).unwrap())
+            .collect();
+        let parts: Vec<Part<'_>> =
+            weights.iter().zip(&cases).map(|(w, case)| Part { w, bias: case.bias.as_deref() }).collect();
+        let row_len: usize = cases.iter().map(|case| case.n_out).sum();
+        let residual = random.units(n_rows * row_len);
+        let got = linear(RowSource::Plain(&x), &parts, Some(&residual));
+        prop_assert_eq!(got.len(), residual.len());
+        let mut column = 0;
+        for case in &cases {
+            let alone = case.run(&Pool::new(1), InstructionSet::chosen(), &x);
+            for row in 0..n_rows {
+                for c in 0..case.n_out {
+                    let at = row * row_len + column + c;
+                    let want = alone[row * case.n_out + c] + residual[at];
+                    prop_assert_eq!(got[at].to_bits(), want.to_bits());
+                }
+            }
+            column += case.n_out;
+        }
+    }
 }

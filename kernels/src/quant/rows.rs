@@ -1,9 +1,13 @@
 //! Rows of activations, quantised once for all products that take them.
 
-use std::ops::Range;
+use std::{cell::RefCell, ops::Range};
 
 use super::BLOCK;
-use crate::{cpu::vectorised, pool::Pool};
+use crate::{
+    cpu::vectorised,
+    pool::{Pool, SharedMut},
+    source::{RowSource, for_row_tasks},
+};
 
 /// 32-bit words of a record: eight with the 32 quantised values, the scale, the scaled sum, and the
 /// negated sums of the two halves.
@@ -14,9 +18,6 @@ pub(crate) const MAX_TILE_ROWS: usize = 16;
 /// more, they come from the cache, and tiles of this many are fastest, as measured on Zen 4.
 const FEW_ROWS: usize = 32;
 const USUAL_TILE_ROWS: usize = 8;
-/// Rows from which quantising is shared among the threads.
-const ROWS_WORTH_SHARING: usize = 16;
-
 /// 1.5·2²³: adding it rounds a small float to the nearest integer, ties to even, and leaves that
 /// integer in the low bits.
 const ROUNDER: f32 = 12_582_912.0;
@@ -25,6 +26,11 @@ const SMALLEST: f32 = 1e-30;
 /// Largest quantised magnitude.
 const LARGEST_QUANT: f32 = 127.0;
 
+thread_local! {
+    /// A row between what is done to it and its quantisation, kept for its memory.
+    static SCRATCH: RefCell<Vec<f32>> = RefCell::default();
+}
+
 /// Rows of activations, `[n_rows, n_in]`, as signed bytes with a scale for each block of 32:
 /// `x ≈ scale·q`, `scale` the block's largest magnitude over 127.
 ///
@@ -32,8 +38,7 @@ const LARGEST_QUANT: f32 = 127.0;
 /// records. How many rows a tile has depends on `n_rows`; what a record holds only on its row.
 #[derive(Debug, Clone, Default)]
 pub struct QuantisedRows {
-    n_rows: usize,
-    n_in: usize,
+    layout: Layout,
     words: Vec<u32>,
 }
 
@@ -52,104 +57,111 @@ impl QuantisedRows {
         Self::default()
     }
 
-    /// Quantises `x`, `[n_rows, n_in]`.
+    /// Quantises rows of `n_in` in place of what was there.
     ///
     /// # Panics
-    /// When `n_in` is zero or not a multiple of 32, or `x` is not whole rows.
-    pub fn quantise(x: &[f32], n_in: usize) -> Self {
-        let mut rows = Self::new();
-        rows.fill(x, n_in);
-        rows
-    }
-
-    /// Quantises `x`, `[n_rows, n_in]`, in place of what was there.
-    ///
-    /// # Panics
-    /// As [`QuantisedRows::quantise`].
-    pub fn fill(&mut self, x: &[f32], n_in: usize) {
-        self.fill_on(crate::pool::global(), x, n_in);
+    /// When `n_in` is zero or not a multiple of 32, or the source is not whole rows of it.
+    pub fn fill(&mut self, source: RowSource<'_>, n_in: usize) {
+        self.fill_on(crate::pool::global(), source, n_in);
     }
 
     /// [`QuantisedRows::fill`] on the threads of `pool`.
     ///
     /// # Panics
-    /// As [`QuantisedRows::quantise`].
-    pub fn fill_on(&mut self, pool: &Pool, x: &[f32], n_in: usize) {
+    /// As [`QuantisedRows::fill`].
+    pub fn fill_on(&mut self, pool: &Pool, source: RowSource<'_>, n_in: usize) {
         assert!(n_in > 0 && n_in.is_multiple_of(BLOCK), "rows of {n_in} are not whole blocks of {BLOCK}");
-        assert!(x.len().is_multiple_of(n_in), "x must be whole rows of {n_in}, not {} values", x.len());
-        self.n_rows = x.len() / n_in;
-        self.n_in = n_in;
-        let row_words = self.row_words();
-        self.words.resize(self.n_rows * row_words, 0);
-        let (large, small) = (self.tile_rows(0).len(), self.n_rows / self.n_tiles().max(1));
-        let n_large = if large > small { self.n_rows % self.n_tiles() } else { 0 };
-        let (first, rest) = self.words.split_at_mut(n_large * large * row_words);
-        let (x_first, x_rest) = x.split_at(n_large * large * n_in);
-        for (words, x, rows) in [(first, x_first, large), (rest, x_rest, small)] {
-            let quantise = |tile: usize, records: &mut [u32]| {
-                quantise_tile(&x[tile * rows * n_in..][..rows * n_in], rows, records);
-            };
-            if x.len() < ROWS_WORTH_SHARING * n_in {
-                let tiles = words.chunks_mut((rows * row_words).max(1));
-                tiles.enumerate().for_each(|(tile, records)| quantise(tile, records));
-            } else {
-                pool.run_chunks(words, rows * row_words, &quantise);
-            }
-        }
+        self.layout = Layout { n_rows: source.n_rows(n_in), n_in };
+        self.words.resize(self.layout.n_rows * self.layout.row_words(), 0);
+        let target = Target { layout: self.layout, words: SharedMut(self.words.as_mut_ptr()) };
+        for_row_tasks(pool, self.layout.n_rows, n_in, &|rows| {
+            SCRATCH.with_borrow_mut(|scratch| {
+                scratch.resize(n_in, 0.0);
+                quantise_rows(source, rows, scratch, &target);
+            });
+        });
     }
 
     /// Rows.
     pub fn n_rows(&self) -> usize {
-        self.n_rows
+        self.layout.n_rows
     }
 
     /// Values in a row.
     pub fn n_in(&self) -> usize {
-        self.n_in
+        self.layout.n_in
     }
 
     /// Tiles of at most [`MAX_TILE_ROWS`], as equal as can be.
     pub(crate) fn n_tiles(&self) -> usize {
-        let most = if self.n_rows <= FEW_ROWS { MAX_TILE_ROWS } else { USUAL_TILE_ROWS };
-        self.n_rows.div_ceil(most)
+        self.layout.n_tiles()
     }
 
     /// The tile number `tile`.
     pub(crate) fn tile(&self, tile: usize) -> RowTile<'_> {
-        let rows = self.tile_rows(tile);
-        let words = self.row_words();
+        let rows = self.layout.tile_rows(tile);
+        let words = self.layout.row_words();
         RowTile { records: &self.words[rows.start * words..rows.end * words], rows }
+    }
+}
+
+/// How rows are cut into tiles.
+#[derive(Debug, Clone, Copy, Default)]
+struct Layout {
+    n_rows: usize,
+    n_in: usize,
+}
+
+impl Layout {
+    fn n_tiles(self) -> usize {
+        let most = if self.n_rows <= FEW_ROWS { MAX_TILE_ROWS } else { USUAL_TILE_ROWS };
+        self.n_rows.div_ceil(most)
     }
 
     /// The rows of a tile: the first ones have one more where they do not come out even.
-    fn tile_rows(&self, tile: usize) -> Range<usize> {
+    fn tile_rows(self, tile: usize) -> Range<usize> {
         let n_tiles = self.n_tiles().max(1);
         let (size, n_large) = (self.n_rows / n_tiles, self.n_rows % n_tiles);
         let start = |tile: usize| tile * size + tile.min(n_large);
         start(tile)..start(tile + 1)
     }
 
+    /// The rows of the tile that `row` is in.
+    fn tile_around(self, row: usize) -> Range<usize> {
+        let (size, n_large) = (self.n_rows / self.n_tiles(), self.n_rows % self.n_tiles());
+        let in_large = n_large * (size + 1);
+        self.tile_rows(if row < in_large { row / (size + 1) } else { n_large + (row - in_large) / size })
+    }
+
     /// Words that the records of one row take.
-    fn row_words(&self) -> usize {
+    fn row_words(self) -> usize {
         self.n_in / BLOCK * RECORD_WORDS
     }
 }
 
+/// The records that the tasks of one call write, each those of its rows.
+struct Target {
+    layout: Layout,
+    words: SharedMut<u32>,
+}
+
 vectorised! {
-    /// Quantises the rows of a tile.
-    fn quantise_tile(x: &[f32], n_rows: usize, records: &mut [u32]) = quantise_tile_plain;
+    /// Quantises some rows; `scratch` has room for one.
+    fn quantise_rows(source: RowSource<'_>, rows: Range<usize>, scratch: &mut [f32], target: &Target) = quantise_rows_plain;
 }
 
 #[inline(always)]
-fn quantise_tile_plain(x: &[f32], n_rows: usize, records: &mut [u32]) {
-    if n_rows == 0 {
-        return;
-    }
-    let (records, _) = records.as_chunks_mut::<RECORD_WORDS>();
-    for (row, x) in x.chunks_exact(x.len() / n_rows).enumerate() {
-        let (blocks, _) = x.as_chunks::<BLOCK>();
-        for (block, x) in blocks.iter().enumerate() {
-            quantise_block(x, &mut records[block * n_rows + row]);
+fn quantise_rows_plain(source: RowSource<'_>, rows: Range<usize>, scratch: &mut [f32], target: &Target) {
+    for row in rows {
+        let (blocks, _) = source.row(row, scratch).as_chunks::<BLOCK>();
+        let tile = target.layout.tile_around(row);
+        let first = tile.start * target.layout.row_words() + (row - tile.start) * RECORD_WORDS;
+        for (i, block) in blocks.iter().enumerate() {
+            let word = first + i * tile.len() * RECORD_WORDS;
+            // SAFETY: inside the words, of which the tile has `row_words` for each of its rows; this
+            // task alone has this row, and each row its own records.
+            let record = unsafe { &mut *target.words.get().add(word).cast::<[u32; RECORD_WORDS]>() };
+            quantise_block(block, record);
         }
     }
 }
@@ -188,6 +200,12 @@ mod tests {
 
     use super::*;
 
+    fn quantised(x: &[f32], n_in: usize) -> QuantisedRows {
+        let mut rows = QuantisedRows::new();
+        rows.fill(RowSource::Plain(x), n_in);
+        rows
+    }
+
     /// Row `row` as the records have it: values, and the sums that they carry.
     fn read(rows: &QuantisedRows, row: usize) -> (Vec<f32>, Vec<f32>, Vec<i32>) {
         let tile = (0..rows.n_tiles()).map(|t| rows.tile(t)).find(|t| t.rows.contains(&row)).unwrap();
@@ -211,7 +229,7 @@ mod tests {
                 Just(blocks * BLOCK),
             )),
         ) {
-            let rows = QuantisedRows::quantise(&x, n_in);
+            let rows = quantised(&x, n_in);
             prop_assert_eq!(rows.n_rows(), x.len() / n_in);
             for (row, x) in x.chunks_exact(n_in).enumerate() {
                 let (values, sums, half_sums) = read(&rows, row);
@@ -225,7 +243,7 @@ mod tests {
                     let quants: i32 = half_sums[2 * i] + half_sums[2 * i + 1];
                     prop_assert!((quants as f32 * step - sum).abs() <= step * 1e-2);
                 }
-                let alone = QuantisedRows::quantise(x, n_in);
+                let alone = quantised(x, n_in);
                 prop_assert_eq!(read(&alone, 0), (values, sums, half_sums));
             }
         }
@@ -236,21 +254,21 @@ mod tests {
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut x = [1f32; BLOCK];
             x[7] = bad;
-            let rows = QuantisedRows::quantise(&x, BLOCK);
+            let rows = quantised(&x, BLOCK);
             assert!(!f32::from_bits(rows.words[8]).is_finite());
         }
     }
 
     #[test]
     fn tiny_values_are_zeros() {
-        let (values, ..) = read(&QuantisedRows::quantise(&[1e-38; BLOCK], BLOCK), 0);
+        let (values, ..) = read(&quantised(&[1e-38; BLOCK], BLOCK), 0);
         assert_eq!(values, [0.0; BLOCK]);
     }
 
     #[test]
     fn memory_is_used_again() {
-        let mut rows = QuantisedRows::quantise(&[1.0; 20 * BLOCK], BLOCK);
-        rows.fill(&[2.0; 3 * BLOCK], BLOCK);
+        let mut rows = quantised(&[1.0; 20 * BLOCK], BLOCK);
+        rows.fill(RowSource::Plain(&[2.0; 3 * BLOCK]), BLOCK);
         assert_eq!((rows.n_rows(), rows.tile(0).rows), (3, 0..3));
         assert_eq!(read(&rows, 2).0, [2.0; BLOCK]);
     }

@@ -104,9 +104,7 @@ fn solo(decoder: &Arc<Decoder>, tokenizer: &Tokenizer, request: &Request) -> Yie
 }
 
 fn logprob(row: &[f32], token: TokenId) -> f32 {
-    let max = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = row.iter().map(|logit| f64::from(logit - max).exp()).sum();
-    (f64::from(row[token.0 as usize] - max) - sum.ln()) as f32
+    (f64::from(row[token.0 as usize]) - tier0_kernels::log_sum_exp(row)) as f32
 }
 
 /// Reads a request's events; gives up after `patience` of them. `None` if it gave up.

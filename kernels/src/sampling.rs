@@ -1,0 +1,129 @@
+//! What choosing a token takes: passes over a row of logits, as long as the vocabulary.
+//!
+//! They run on one thread: a row is a few ten microseconds' work.
+
+use crate::{cpu::vectorised, vector::exp};
+
+/// Values that are looked through at once.
+const CHUNK: usize = 1024;
+/// Independent maxima or sums: enough to fill the widest vector registers several times.
+const LANES: usize = 64;
+
+/// Where the largest value stands, the first of equals. NaN is never the largest; `None` where there
+/// is nothing else.
+pub fn argmax(values: &[f32]) -> Option<usize> {
+    let mut largest = f32::NEG_INFINITY;
+    largest_of(values, &mut largest);
+    let chunk = values.chunks(CHUNK).position(|chunk| {
+        // Without an early exit, so that it vectorises.
+        chunk.iter().fold(false, |found, value| found | (*value == largest))
+    })?;
+    let within = values[chunk * CHUNK..].iter().position(|value| *value == largest)?;
+    Some(chunk * CHUNK + within)
+}
+
+/// `ln Σ e^value`, shifted by the largest so that nothing overflows; −∞ for no values.
+pub fn log_sum_exp(values: &[f32]) -> f64 {
+    let Some(largest) = argmax(values).map(|at| values[at]) else { return f64::NEG_INFINITY };
+    let mut sum = 0f64;
+    sum_of_exp(values, largest, &mut sum);
+    f64::from(largest) + sum.ln()
+}
+
+vectorised! {
+    /// `out = e^((value − shift)·factor)` for each value; results below 10⁻³⁷ come out as that.
+    pub fn exp_scaled(values: &[f32], shift: f32, factor: f32, out: &mut [f32]) = exp_scaled_plain;
+}
+
+#[inline(always)]
+fn exp_scaled_plain(values: &[f32], shift: f32, factor: f32, out: &mut [f32]) {
+    for (out, value) in out.iter_mut().zip(values) {
+        *out = exp((value - shift) * factor);
+    }
+}
+
+vectorised! {
+    fn largest_of(values: &[f32], largest: &mut f32) = largest_of_plain;
+}
+
+#[inline(always)]
+fn largest_of_plain(values: &[f32], largest: &mut f32) {
+    let mut lanes = [f32::NEG_INFINITY; LANES];
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    for chunk in chunks {
+        for (lane, value) in lanes.iter_mut().zip(chunk) {
+            *lane = if *value > *lane { *value } else { *lane };
+        }
+    }
+    // `max` prefers what is not NaN.
+    *largest = lanes.iter().chain(rest).fold(f32::NEG_INFINITY, |largest, value| largest.max(*value));
+}
+
+vectorised! {
+    fn sum_of_exp(values: &[f32], shift: f32, sum: &mut f64) = sum_of_exp_plain;
+}
+
+#[inline(always)]
+fn sum_of_exp_plain(values: &[f32], shift: f32, sum: &mut f64) {
+    *sum = 0.0;
+    // Chunk by chunk in double precision: a lane alone would lose the small ones.
+    for chunk in values.chunks(CHUNK) {
+        let mut lanes = [0f32; LANES];
+        let (whole, rest) = chunk.as_chunks::<LANES>();
+        for values in whole {
+            for (lane, value) in lanes.iter_mut().zip(values) {
+                *lane += exp(value - shift);
+            }
+        }
+        let rest: f32 = rest.iter().map(|value| exp(value - shift)).sum();
+        *sum += f64::from(lanes.iter().sum::<f32>() + rest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn argmax_is_the_first_of_the_largest(
+            values in proptest::collection::vec(
+                prop_oneof![20 => (-9i8..9).prop_map(f32::from), 1 => Just(f32::NAN), 1 => Just(f32::NEG_INFINITY)],
+                0..3000,
+            ),
+        ) {
+            let mut want: Option<usize> = None;
+            for (i, value) in values.iter().enumerate() {
+                if !value.is_nan() && want.is_none_or(|best| *value > values[best]) {
+                    want = Some(i);
+                }
+            }
+            prop_assert_eq!(argmax(&values), want);
+        }
+
+        #[test]
+        fn log_sum_exp_agrees_with_the_definition(values in proptest::collection::vec(-30f32..30.0, 1..5000)) {
+            let exact = values.iter().map(|value| f64::from(*value).exp()).sum::<f64>().ln();
+            prop_assert!((log_sum_exp(&values) - exact).abs() <= 1e-6 * (1.0 + exact.abs()));
+        }
+
+        #[test]
+        fn exp_scaled_agrees_with_the_definition(values in proptest::collection::vec(-30f32..0.0, 0..300), factor in 0.1f32..2.0) {
+            let mut out = vec![f32::NAN; values.len()];
+            exp_scaled(&values, 0.5, factor, &mut out);
+            for (value, out) in values.iter().zip(out) {
+                let exact = ((f64::from(*value) - 0.5) * f64::from(factor)).exp();
+                prop_assert!((f64::from(out) - exact).abs() <= 1e-5 * exact);
+            }
+        }
+    }
+
+    #[test]
+    fn what_has_no_probability_adds_none() {
+        assert_eq!(log_sum_exp(&[f32::NEG_INFINITY, 3.0, f32::NEG_INFINITY]), 3.0);
+        assert_eq!(log_sum_exp(&[]), f64::NEG_INFINITY);
+        assert_eq!(argmax(&[f32::NAN]), None);
+    }
+}
