@@ -7,6 +7,7 @@
 pub mod attention;
 mod cpu;
 mod elementwise;
+mod file;
 mod linear;
 pub mod pool;
 mod product;
@@ -19,9 +20,10 @@ mod source;
 mod test_weights;
 mod vector;
 
-pub use attention::{AttentionParams, AttentionRow, paged_attention};
+pub use attention::{AttentionParams, AttentionRow, CacheShape, TokenRows, paged_attention};
 pub use cpu::InstructionSet;
 pub use elementwise::Gate;
+pub use file::MappedFile;
 pub use linear::linear_f32;
 pub use product::{Part, Product, linear};
 pub use quant::{BlockType, PackError, PackedWeight, QuantisedRows};

@@ -6,16 +6,31 @@ use half::bf16;
 /// enough that head sizes of 64 and up need no tail.
 const LANES: usize = 16;
 
-/// What a KV cache may hold.
-pub trait KvElement: Copy + Send + Sync {
+mod sealed {
+    /// Keeps [`KvElement`](super::KvElement) to the types that the kernels can load.
+    pub trait Sealed {}
+
+    impl Sealed for f32 {}
+    impl Sealed for half::bf16 {}
+}
+
+/// What a KV cache may hold: f32 or bf16, and nothing else.
+pub trait KvElement: sealed::Sealed + Copy + Send + Sync {
     /// The value as f32, exactly.
     fn to_f32(self) -> f32;
+    /// The nearest value, of two equally near ones the even. A NaN stays one.
+    fn from_f32(x: f32) -> Self;
 }
 
 impl KvElement for f32 {
     #[inline(always)]
     fn to_f32(self) -> f32 {
         self
+    }
+
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        x
     }
 }
 
@@ -24,6 +39,15 @@ impl KvElement for bf16 {
     fn to_f32(self) -> f32 {
         // Two integer operations that vectorise; `bf16::to_f32` branches on NaN.
         f32::from_bits(u32::from(self.to_bits()) << 16)
+    }
+
+    #[inline(always)]
+    fn from_f32(x: f32) -> Self {
+        // As `bf16::from_f32`, without branches, so that it vectorises.
+        let bits = x.to_bits();
+        let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
+        let quiet_nan = bits >> 16 | 0x40;
+        Self::from_bits(if x.is_nan() { quiet_nan } else { rounded } as u16)
     }
 }
 
@@ -67,7 +91,8 @@ pub(crate) fn exp(x: f32) -> f32 {
     let rounded = x.mul_add(std::f32::consts::LOG2_E, ROUNDER);
     let n = rounded - ROUNDER;
     let r = n.mul_add(-LN_2[1], n.mul_add(-LN_2[0], x));
-    let series = INVERSE_FACTORIALS.iter().fold(0.0, |sum: f32, c| sum.mul_add(r, *c));
+    let [first, others @ ..] = INVERSE_FACTORIALS;
+    let series = others.iter().fold(first, |sum: f32, c| sum.mul_add(r, *c));
     // The low bits of `rounded` are n; they become the exponent.
     let power = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
     series * power

@@ -87,10 +87,10 @@ impl Engine {
     /// # Errors
     /// When the file cannot be used, or the device has no room.
     pub fn load(spec: &LoadSpec) -> Result<Self, ModelError> {
-        let mut gguf = Gguf::open(&spec.path)?;
+        let gguf = Gguf::open(&spec.path)?;
         let tokenizer = Tokenizer::from_gguf(&gguf)?;
         let template = ChatTemplate::from_gguf(&gguf, &tokenizer)?;
-        let decoder = Decoder::load(&mut gguf, spec.context_length, &spec.device)?;
+        let decoder = Decoder::load(&gguf, spec.context_length, &spec.device)?;
         let cache =
             KvCacheSpec::for_memory(decoder.config(), spec.kv_memory_bytes, spec.kv_type, BLOCK_SIZE)?;
         let limits = [spec.context_length, decoder.config().context_length, cache.n_tokens()];

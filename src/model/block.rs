@@ -2,8 +2,8 @@
 
 use candle_core::{Device, Tensor};
 
-use super::{AttentionWindow, Batch, Gguf, ModelConfig, ModelError, kv::LayerCache};
-use crate::ops::{self, AttentionSpec, Gate, Input, Linear, RmsNorm, RopeRows, Weight};
+use super::{AttentionWindow, Batch, Gguf, ModelConfig, ModelError};
+use crate::ops::{AttentionSpec, Gate, Input, Linear, PagedKv, RmsNorm, RopeRows, Weight};
 
 /// The weights of one layer.
 #[derive(Debug)]
@@ -39,7 +39,7 @@ struct FeedForward {
 
 /// Reads a layer's tensors by their GGUF names.
 struct Loader<'a> {
-    gguf: &'a mut Gguf,
+    gguf: &'a Gguf,
     config: &'a ModelConfig,
     layer: usize,
     device: &'a Device,
@@ -50,16 +50,16 @@ impl Loader<'_> {
         format!("blk.{}.{tensor}", self.layer)
     }
 
-    fn weight(&mut self, tensor: &str, n_out: usize, n_in: usize) -> Result<Weight, ModelError> {
+    fn weight(&self, tensor: &str, n_out: usize, n_in: usize) -> Result<Weight, ModelError> {
         self.gguf.weight(&self.name(&format!("{tensor}.weight")), [n_out, n_in], self.device)
     }
 
-    fn bias(&mut self, tensor: &str, n_out: usize) -> Result<Tensor, ModelError> {
+    fn bias(&self, tensor: &str, n_out: usize) -> Result<Tensor, ModelError> {
         self.gguf.plain(&self.name(&format!("{tensor}.bias")), &[n_out], self.device)
     }
 
     /// The products of several tensors with the same rows, side by side; `n_outs` by name.
-    fn linear(&mut self, n_outs: &[(&str, usize)], n_in: usize, biased: bool) -> Result<Linear, ModelError> {
+    fn linear(&self, n_outs: &[(&str, usize)], n_in: usize, biased: bool) -> Result<Linear, ModelError> {
         let mut parts = Vec::new();
         for (tensor, n_out) in n_outs {
             let weight = self.weight(tensor, *n_out, n_in)?;
@@ -68,25 +68,25 @@ impl Loader<'_> {
         Ok(Linear::side_by_side(parts)?)
     }
 
-    fn norm(&mut self, tensor: &str, dim: usize) -> Result<RmsNorm, ModelError> {
+    fn norm(&self, tensor: &str, dim: usize) -> Result<RmsNorm, ModelError> {
         let weight = self.gguf.plain(&self.name(&format!("{tensor}.weight")), &[dim], self.device)?;
         Ok(RmsNorm::new(weight, self.config.norm_epsilon))
     }
 
-    fn norm_if(&mut self, wanted: bool, tensor: &str, dim: usize) -> Result<Option<RmsNorm>, ModelError> {
+    fn norm_if(&self, wanted: bool, tensor: &str, dim: usize) -> Result<Option<RmsNorm>, ModelError> {
         wanted.then(|| self.norm(tensor, dim)).transpose()
     }
 }
 
 impl Block {
     pub(super) fn load(
-        gguf: &mut Gguf,
+        gguf: &Gguf,
         config: &ModelConfig,
         layer: usize,
         device: &Device,
     ) -> Result<Self, ModelError> {
-        let mut loader = Loader { gguf, config, layer, device };
-        Ok(Self { attention: Attention::load(&mut loader)?, feed_forward: FeedForward::load(&mut loader)? })
+        let loader = Loader { gguf, config, layer, device };
+        Ok(Self { attention: Attention::load(&loader)?, feed_forward: FeedForward::load(&loader)? })
     }
 
     /// The first half, `x [n_tokens, hidden] → ` the same; writes the batch's keys and values to `cache`.
@@ -95,7 +95,7 @@ impl Block {
         x: &Tensor,
         batch: &Batch,
         rope: &RopeRows,
-        cache: &mut LayerCache,
+        cache: &mut PagedKv,
     ) -> candle_core::Result<Tensor> {
         self.attention.forward(x, batch, rope, cache)
     }
@@ -107,7 +107,7 @@ impl Block {
 }
 
 impl Attention {
-    fn load(loader: &mut Loader<'_>) -> Result<Self, ModelError> {
+    fn load(loader: &Loader<'_>) -> Result<Self, ModelError> {
         let config = loader.config;
         let ModelConfig { hidden, n_heads, n_kv_heads, head_dim, qkv_bias, qk_norm, .. } = *config;
         let (n_query, n_kv) = (n_heads * head_dim, n_kv_heads * head_dim);
@@ -139,7 +139,7 @@ impl Attention {
         x: &Tensor,
         batch: &Batch,
         rope: &RopeRows,
-        cache: &mut LayerCache,
+        cache: &mut PagedKv,
     ) -> candle_core::Result<Tensor> {
         let (n_query, n_kv) = (self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim);
         let inputs = self.inputs.forward(Input::Normed(&self.norm, x), None)?;
@@ -148,9 +148,8 @@ impl Attention {
         let value = inputs.narrow(1, n_query + n_kv, n_kv)?;
         let query = rope.rotate(&query, self.n_heads)?;
         let key = rope.rotate(&key, self.n_kv_heads)?;
-        cache.write(batch, &key, &value.reshape(key.shape())?)?;
-        let mixed = ops::paged_attention(&query, &cache.keys, &cache.values, batch.spans(), self.spec)?;
-        let mixed = mixed.reshape((x.dim(0)?, n_query))?;
+        cache.write(&key.flatten_from(1)?, &value, batch.slots())?;
+        let mixed = cache.attend(&query, batch.spans(), self.spec)?.flatten_from(1)?;
         add_to(x, &self.output, Input::Plain(&mixed), self.post_norm.as_ref())
     }
 
@@ -164,7 +163,7 @@ impl Attention {
 }
 
 impl FeedForward {
-    fn load(loader: &mut Loader<'_>) -> Result<Self, ModelError> {
+    fn load(loader: &Loader<'_>) -> Result<Self, ModelError> {
         let ModelConfig { hidden, ffn_hidden, post_norms, gate, .. } = *loader.config;
         Ok(Self {
             norm: loader.norm("ffn_norm", hidden)?,

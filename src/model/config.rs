@@ -93,7 +93,7 @@ impl ModelConfig {
     ///
     /// # Errors
     /// When the architecture is not supported or a key is missing or senseless.
-    pub fn read(gguf: &mut Gguf) -> Result<Self, ModelError> {
+    pub fn read(gguf: &Gguf) -> Result<Self, ModelError> {
         let traits = match gguf.architecture() {
             "llama" => LLAMA,
             "qwen2" => QWEN2,
@@ -178,7 +178,7 @@ fn read_n_layers(gguf: &Gguf) -> Result<usize, ModelError> {
     Ok(n_layers)
 }
 
-fn read_rope(gguf: &mut Gguf, traits: &Traits, head_dim: usize) -> Result<RopeSpec, ModelError> {
+fn read_rope(gguf: &Gguf, traits: &Traits, head_dim: usize) -> Result<RopeSpec, ModelError> {
     let dim = gguf.count_opt("rope.dimension_count")?.unwrap_or(head_dim);
     let key = || format!("{}.rope.dimension_count", gguf.architecture());
     if dim == 0 || dim > head_dim || dim % 2 != 0 {

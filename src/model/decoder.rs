@@ -28,7 +28,7 @@ impl Decoder {
     ///
     /// # Errors
     /// When the architecture is not supported, or a tensor is missing, misshapen or unreadable.
-    pub fn load(gguf: &mut Gguf, context_length: usize, device: &Device) -> Result<Self, ModelError> {
+    pub fn load(gguf: &Gguf, context_length: usize, device: &Device) -> Result<Self, ModelError> {
         let config = ModelConfig::read(gguf)?;
         let shape = [config.n_vocab, config.hidden];
         let table = gguf.weight("token_embd.weight", shape, device)?;

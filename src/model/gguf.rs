@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, ErrorKind, Read, Seek, SeekFrom},
+    io::{Cursor, ErrorKind},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
@@ -16,6 +16,8 @@ use candle_core::{
     },
 };
 
+use tier0_kernels::MappedFile;
+
 use super::ModelError;
 use crate::ops::Weight;
 
@@ -24,7 +26,7 @@ use crate::ops::Weight;
 pub struct Gguf {
     path: PathBuf,
     content: Content,
-    reader: BufReader<File>,
+    file: MappedFile,
     architecture: String,
     dequantise: bool,
 }
@@ -35,21 +37,20 @@ impl Gguf {
     /// # Errors
     /// When the file is missing, not GGUF, truncated, or holds types that cannot be read.
     pub fn open(path: &Path) -> Result<Self, ModelError> {
-        let file = File::open(path).map_err(|source| match source.kind() {
+        let failed = |source: std::io::Error| match source.kind() {
             ErrorKind::NotFound => ModelError::Missing { path: path.to_owned() },
             _ => ModelError::Io { path: path.to_owned(), source },
-        })?;
-        let actual =
-            file.metadata().map_err(|source| ModelError::Io { path: path.to_owned(), source })?.len();
-        let mut reader = BufReader::with_capacity(1 << 20, file);
-        let content = read_header(&mut reader).map_err(|error| unreadable(path, error))?;
+        };
+        let file = File::open(path).and_then(|file| MappedFile::new(&file)).map_err(failed)?;
+        let actual = file.as_ref().len() as u64;
+        let content = read_header(file.as_ref()).map_err(|error| unreadable(path, error))?;
         let needed =
             data_end(&content).map_err(|reason| ModelError::Malformed { path: path.to_owned(), reason })?;
         if needed > actual {
             return Err(ModelError::Truncated { path: path.to_owned(), needed, actual });
         }
         let mut gguf =
-            Self { path: path.to_owned(), content, reader, architecture: String::new(), dequantise: false };
+            Self { path: path.to_owned(), content, file, architecture: String::new(), dequantise: false };
         gguf.architecture = gguf.string("general.architecture")?.to_owned();
         Ok(gguf)
     }
@@ -153,15 +154,18 @@ impl Gguf {
     ///
     /// # Errors
     /// When it is missing, has another shape, or cannot be read.
-    pub fn weight(&mut self, name: &str, shape: [usize; 2], device: &Device) -> Result<Weight, ModelError> {
+    pub fn weight(&self, name: &str, shape: [usize; 2], device: &Device) -> Result<Weight, ModelError> {
         let info = self.info(name, &shape)?;
         let block_type = Weight::packable(info.ggml_dtype).filter(|_| device.is_cpu() && !self.dequantise);
         let weight = match block_type {
             Some(block_type) => {
-                let start = self.content.tensor_data_offset + info.offset;
+                let start = (self.content.tensor_data_offset + info.offset) as usize;
                 let n_blocks = shape[0] * shape[1] / block_type.block_len();
-                let blocks = self.bytes(start, n_blocks * block_type.block_bytes())?;
-                Weight::pack(block_type, &blocks, shape)
+                let range = start..start + n_blocks * block_type.block_bytes();
+                let packed = Weight::pack(block_type, &self.file.as_ref()[range.clone()], shape);
+                // Packed, it is in memory; what the file lies in would be as much again.
+                self.file.release(range);
+                packed
             }
             None => Weight::from_tensor(self.quantised(name, &shape, device)?),
         };
@@ -177,23 +181,11 @@ impl Gguf {
         Ok(info)
     }
 
-    fn bytes(&mut self, start: u64, n_bytes: usize) -> Result<Vec<u8>, ModelError> {
-        let mut bytes = vec![0; n_bytes];
-        let read = self.reader.seek(SeekFrom::Start(start)).and_then(|_| self.reader.read_exact(&mut bytes));
-        read.map_err(|source| ModelError::Io { path: self.path.clone(), source })?;
-        Ok(bytes)
-    }
-
     /// A tensor as it is stored, or in f32 where the file is to be [dequantised](Self::dequantised).
-    fn quantised(
-        &mut self,
-        name: &str,
-        shape: &[usize],
-        device: &Device,
-    ) -> Result<Arc<QTensor>, ModelError> {
+    fn quantised(&self, name: &str, shape: &[usize], device: &Device) -> Result<Arc<QTensor>, ModelError> {
         self.info(name, shape)?;
         let info = &self.content.tensor_infos[name];
-        let tensor = info.read(&mut self.reader, self.content.tensor_data_offset, device);
+        let tensor = info.read(&mut Cursor::new(self.file.as_ref()), self.content.tensor_data_offset, device);
         let tensor = match self.dequantise {
             true => tensor.and_then(|t| QTensor::quantize(&t.dequantize(device)?, GgmlDType::F32)),
             false => tensor,
@@ -205,7 +197,7 @@ impl Gguf {
     ///
     /// # Errors
     /// When it is missing, has another shape, or cannot be read.
-    pub fn plain(&mut self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor, ModelError> {
+    pub fn plain(&self, name: &str, shape: &[usize], device: &Device) -> Result<Tensor, ModelError> {
         let tensor = self.quantised(name, shape, device)?;
         tensor.dequantize(device).map_err(|error| unusable(name, &error))
     }
@@ -229,8 +221,8 @@ fn ill_typed(key: &str, error: &candle_core::Error) -> ModelError {
 }
 
 /// Candle divides by the header's `general.alignment` whatever it is, so a 0 there panics.
-fn read_header(reader: &mut BufReader<File>) -> candle_core::Result<Content> {
-    catch_unwind(AssertUnwindSafe(|| Content::read(reader)))
+fn read_header(file: &[u8]) -> candle_core::Result<Content> {
+    catch_unwind(AssertUnwindSafe(|| Content::read(&mut Cursor::new(file))))
         .unwrap_or_else(|_| Err(candle_core::Error::msg("its header makes no sense")))
 }
 

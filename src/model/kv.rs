@@ -1,9 +1,9 @@
 //! The paged key-value cache: one pool of blocks a layer.
 
-use candle_core::{DType, Device, Result, Tensor};
+use candle_core::{DType, Device, Result};
 
-use super::{Batch, BlockId, ModelConfig, ModelError};
-use crate::ops;
+use super::{BlockId, ModelConfig, ModelError};
+use crate::ops::{PagedKv, PagedKvShape};
 
 /// How large a cache is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,18 +52,11 @@ pub struct BlockCopy {
     pub n_tokens: usize,
 }
 
-/// Keys and values of every layer: `[n_blocks, block_size, n_kv_heads, head_dim]` each.
+/// Keys and values of every layer.
 #[derive(Debug)]
 pub struct KvCache {
     spec: KvCacheSpec,
-    layers: Vec<LayerCache>,
-}
-
-/// One layer's part of the cache.
-#[derive(Debug)]
-pub(super) struct LayerCache {
-    pub(super) keys: Tensor,
-    pub(super) values: Tensor,
+    layers: Vec<PagedKv>,
 }
 
 impl KvCache {
@@ -72,10 +65,14 @@ impl KvCache {
     /// # Errors
     /// When the device has no room for it.
     pub fn new(config: &ModelConfig, spec: KvCacheSpec, dtype: DType, device: &Device) -> Result<Self> {
-        let shape = (spec.n_blocks, spec.block_size, config.n_kv_heads, config.head_dim);
-        let pool = || Tensor::zeros(shape, dtype, device);
-        let layer = || Ok(LayerCache { keys: pool()?, values: pool()? });
-        Ok(Self { spec, layers: config.layers.iter().map(|_| layer()).collect::<Result<_>>()? })
+        let shape = PagedKvShape {
+            n_blocks: spec.n_blocks,
+            block_size: spec.block_size,
+            n_kv_heads: config.n_kv_heads,
+            head_dim: config.head_dim,
+        };
+        let layers = config.layers.iter().map(|_| PagedKv::new(shape, dtype, device));
+        Ok(Self { spec, layers: layers.collect::<Result<_>>()? })
     }
 
     /// Its size.
@@ -89,21 +86,12 @@ impl KvCache {
     /// When there are no such blocks or slots.
     pub fn copy(&mut self, copy: BlockCopy) -> Result<()> {
         let BlockCopy { from, to, n_tokens } = copy;
-        for tensor in self.layers.iter().flat_map(|layer| [&layer.keys, &layer.values]) {
-            ops::copy_block(tensor, from.0 as usize, to.0 as usize, n_tokens)?;
-        }
-        Ok(())
+        self.layers
+            .iter_mut()
+            .try_for_each(|layer| layer.copy_block(from.0 as usize, to.0 as usize, n_tokens))
     }
 
-    pub(super) fn layer(&mut self, index: usize) -> &mut LayerCache {
+    pub(super) fn layer(&mut self, index: usize) -> &mut PagedKv {
         &mut self.layers[index]
-    }
-}
-
-impl LayerCache {
-    /// Stores a batch's keys and values, `[n_tokens, n_kv_heads, head_dim]`, in their slots.
-    pub(super) fn write(&mut self, batch: &Batch, keys: &Tensor, values: &Tensor) -> Result<()> {
-        ops::write_slots(&self.keys, keys, batch.slots())?;
-        ops::write_slots(&self.values, values, batch.slots())
     }
 }

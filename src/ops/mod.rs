@@ -12,7 +12,7 @@ mod norm;
 mod rope;
 mod weight;
 
-pub use attention::{AttentionSpec, Span, copy_block, paged_attention, write_slots};
+pub use attention::{AttentionSpec, PagedKv, PagedKvShape, Span};
 pub use device::{DeviceError, open_device};
 pub use input::Input;
 pub use linear::{Embedding, Linear};
@@ -36,6 +36,19 @@ fn with_values<R>(tensor: &Tensor, run: impl FnOnce(&[f32]) -> Result<R>) -> Res
     let (storage, layout) = tensor.storage_and_layout();
     match &*storage {
         Storage::Cpu(storage) => run(cpu_slice(storage, layout)?),
+        _ => candle_core::bail!("this operation needs tensors on the CPU"),
+    }
+}
+
+/// Calls `run` with the values of an f32 tensor `[n_rows, n]` on the CPU, from its first on, and how far
+/// its rows lie apart: they may be parts of longer ones.
+fn with_rows<R>(tensor: &Tensor, run: impl FnOnce(&[f32], usize) -> Result<R>) -> Result<R> {
+    let (storage, layout) = tensor.storage_and_layout();
+    match (&*storage, layout.stride()) {
+        (Storage::Cpu(storage), &[stride, 1]) => {
+            run(&storage.as_slice::<f32>()?[layout.start_offset()..], stride)
+        }
+        (Storage::Cpu(_), stride) => candle_core::bail!("this operation needs whole rows, not {stride:?}"),
         _ => candle_core::bail!("this operation needs tensors on the CPU"),
     }
 }

@@ -94,7 +94,7 @@ struct Tally {
 
 /// Feeds every prompt with its continuation, token by token as the reference has them, and
 /// compares the logits at the golden positions.
-fn compare(gguf: &mut Gguf, kv: DType, golden: &Golden, tolerance: impl Fn(&Prompt) -> f32) -> Tally {
+fn compare(gguf: &Gguf, kv: DType, golden: &Golden, tolerance: impl Fn(&Prompt) -> f32) -> Tally {
     let decoder = Decoder::load(gguf, 1024, &Device::Cpu).unwrap();
     let cache = decoder.new_cache(KvCacheSpec { n_blocks: 32, block_size: 32 }, kv).unwrap();
     let mut model = CausalLm::new(decoder, cache);
@@ -146,8 +146,7 @@ fn check_position(prompt: &Prompt, position: &Position, logits: &[f32], toleranc
 fn dequantised_weights_give_the_reference_logits(#[case] id: &str) {
     let _turn = models::my_turn_blocking();
     let Some(gguf) = open(id) else { return };
-    let tally =
-        compare(&mut gguf.dequantised(), DType::F32, &golden(&format!("{id}.json")), |_| EXACT_TOLERANCE);
+    let tally = compare(&gguf.dequantised(), DType::F32, &golden(&format!("{id}.json")), |_| EXACT_TOLERANCE);
     eprintln!("{id} in f32: {tally:?}");
 }
 
@@ -157,9 +156,9 @@ fn dequantised_weights_give_the_reference_logits(#[case] id: &str) {
 #[case("qwen2.5-coder-1.5b-instruct")]
 fn stored_weights_stay_within_what_quantised_products_allow(#[case] id: &str) {
     let _turn = models::my_turn_blocking();
-    let Some(mut gguf) = open(id) else { return };
+    let Some(gguf) = open(id) else { return };
     let tolerance = |prompt: &Prompt| ROOM * prompt.quantized_max_abs_diff;
-    let tally = compare(&mut gguf, DType::BF16, &golden(&format!("{id}.json")), tolerance);
+    let tally = compare(&gguf, DType::BF16, &golden(&format!("{id}.json")), tolerance);
     eprintln!("{id} as stored: {tally:?}");
 }
 

@@ -1,27 +1,46 @@
 //! Scaled dot-product attention over a paged KV cache, with grouped queries.
 //!
-//! The cache is a pool of blocks, `[n_blocks, block_size, n_kv_heads, head_dim]` for keys and the
-//! same for values; a sequence owns some blocks in the order of its table (Kwon et al. 2023,
-//! "Efficient Memory Management for Large Language Model Serving with PagedAttention").
+//! The cache is a pool of blocks; a sequence owns some of them in the order of its table (Kwon et al.
+//! 2023, "Efficient Memory Management for Large Language Model Serving with PagedAttention"). Keys lie
+//! `[n_blocks, n_kv_heads, head_dim, block_size]`: a vector register holds one element of many keys,
+//! and a score needs no sum across lanes. Values lie `[n_blocks, n_kv_heads, block_size, head_dim]`: a
+//! register holds many elements of one value. Either way what a KV head has in a block is one piece.
+//!
+//! A call is cut into [`tasks`]. A task goes over the cache ([`walk`], compiled for each processor by
+//! [`dispatch`]) with kernels that do the sums ([`registers`], and [`plain`] as their oracle). [`write`]
+//! puts new tokens into the cache.
+//!
+//! A score is summed over the elements in order, an output over the keys in order, and a softmax in
+//! lanes by position from the row's first visible key: each row has the same bits alone and in any
+//! batch, on any processor, whatever was computed in prefill or decode.
 
-mod accumulate;
+mod blocks;
+mod dispatch;
 mod kernel;
+mod plain;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod registers;
+mod softmax;
+mod tasks;
+mod walk;
+mod write;
 
-use std::{cell::RefCell, ops::Range};
+use std::cell::RefCell;
 
-use kernel::{Query, Scratch};
+use blocks::{Context, Copied};
+use tasks::Task;
+use walk::Queries;
+pub use write::{CacheShape, TokenRows};
 
 use crate::{
-    pool::{self, SharedMut},
+    cpu::InstructionSet,
+    pool::{self, Pool, SharedMut},
     vector::KvElement,
 };
 
-/// Rows of one sequence that a task takes: they share the work of reading keys and values.
-const ROWS_PER_TASK: usize = 8;
-
 thread_local! {
-    /// The working memory of a task, kept for the next.
-    static SCRATCH: RefCell<Scratch> = RefCell::default();
+    /// Keys and values of a cache that kernels cannot read where it lies, kept for their memory.
+    static COPIED: RefCell<Copied> = RefCell::default();
 }
 
 /// Sizes and constants of an attention call.
@@ -52,8 +71,9 @@ pub struct AttentionRow<'a> {
 
 /// Attention of every row to the tokens it sees.
 ///
-/// `q` and `out` are `[rows, n_heads, head_dim]`; `keys` and `values` are
-/// `[n_blocks, block_size, n_kv_heads, head_dim]`.
+/// `q` and `out` are `[rows, n_heads, head_dim]`; `keys` are
+/// `[n_blocks, n_kv_heads, head_dim, block_size]`, `values`
+/// `[n_blocks, n_kv_heads, block_size, head_dim]`. A row that sees nothing gets zeros.
 ///
 /// # Panics
 /// When a slice's length does not fit the sizes, or a row reaches beyond its blocks.
@@ -65,69 +85,61 @@ pub fn paged_attention<T: KvElement>(
     params: &AttentionParams,
     out: &mut [f32],
 ) {
-    let AttentionParams { n_heads, n_kv_heads, head_dim, .. } = *params;
-    let group = n_heads / n_kv_heads;
-    assert_eq!(n_heads, group * n_kv_heads, "query heads must divide evenly over KV heads");
-    assert_eq!(q.len(), rows.len() * n_heads * head_dim, "q does not fit rows × heads × head_dim");
-    assert_eq!(out.len(), q.len(), "out must have the shape of q");
-    assert_eq!(keys.len(), values.len(), "keys and values differ in size");
-    if rows.is_empty() {
-        return;
-    }
-    let runs = runs(rows);
-    let shared_out = SharedMut(out.as_mut_ptr());
-    // One task is the query heads of some rows that share a KV head.
-    pool::parallel(runs.len() * n_kv_heads, &|task| {
-        let (run, kv_head) = (&runs[task / n_kv_heads], task % n_kv_heads);
-        let cache = HeadCache { keys, values, kv_head, params };
-        // Where the heads of a row lie in `q` and `out`.
-        let span = |row: usize| {
-            let start = (row * n_heads + kv_head * group) * head_dim;
-            start..start + group * head_dim
-        };
-        SCRATCH.with_borrow_mut(|scratch| {
-            let queries: Vec<Query<'_>> =
-                run.clone().map(|row| Query { heads: &q[span(row)], row: &rows[row] }).collect();
-            kernel::attend(&cache, &queries, scratch);
-            for (row, heads) in run.clone().zip(scratch.out.chunks_exact(group * head_dim)) {
-                // SAFETY: inside `out`; no other task has these heads of this row.
-                let out = unsafe {
-                    std::slice::from_raw_parts_mut(shared_out.get().add(span(row).start), heads.len())
-                };
-                out.copy_from_slice(heads);
-            }
-        });
-    });
+    Call { q, keys, values, rows, params }.run_on(pool::global(), InstructionSet::chosen(), out);
 }
 
-/// Cuts the rows into runs of one sequence each, of at most [`ROWS_PER_TASK`].
-fn runs(rows: &[AttentionRow<'_>]) -> Vec<Range<usize>> {
-    let mut runs: Vec<Range<usize>> = Vec::new();
-    for (i, row) in rows.iter().enumerate() {
-        match runs.last_mut() {
-            Some(run) if run.len() < ROWS_PER_TASK && rows[run.start].blocks == row.blocks => run.end = i + 1,
-            _ => runs.push(i..i + 1),
-        }
-    }
-    runs
-}
-
-/// The keys and values of one KV head within the pool.
-struct HeadCache<'a, T> {
+/// What an attention call takes.
+struct Call<'a, T> {
+    q: &'a [f32],
     keys: &'a [T],
     values: &'a [T],
-    kv_head: usize,
+    rows: &'a [AttentionRow<'a>],
     params: &'a AttentionParams,
 }
 
-impl<T> HeadCache<'_, T> {
-    /// Where the vector of `position` lies, for a sequence with these `blocks`.
-    #[inline]
-    fn range(&self, position: usize, blocks: &[u32]) -> Range<usize> {
-        let AttentionParams { n_kv_heads, head_dim, block_size, .. } = *self.params;
-        let slot = blocks[position / block_size] as usize * block_size + position % block_size;
-        let start = (slot * n_kv_heads + self.kv_head) * head_dim;
-        start..start + head_dim
+impl<T: KvElement> Call<'_, T> {
+    /// [`paged_attention`] on the threads of `pool`, with an instruction set that this machine has.
+    fn run_on(&self, pool: &Pool, set: InstructionSet, out: &mut [f32]) {
+        let AttentionParams { n_heads, n_kv_heads, head_dim, block_size, .. } = *self.params;
+        let group = n_heads / n_kv_heads;
+        assert_eq!(n_heads, group * n_kv_heads, "query heads must divide evenly over KV heads");
+        assert_eq!(
+            self.q.len(),
+            self.rows.len() * n_heads * head_dim,
+            "q does not fit rows × heads × head_dim"
+        );
+        assert_eq!(out.len(), self.q.len(), "out must have the shape of q");
+        assert_eq!(self.keys.len(), self.values.len(), "keys and values differ in size");
+        assert!(block_size > 0 && head_dim > 0, "blocks and heads must not be empty");
+        let out = SharedMut(out.as_mut_ptr());
+        let tasks = tasks::cut(self.rows, n_kv_heads, group, pool.n_threads());
+        pool.run(tasks.len(), &|i| self.run_task(&tasks[i], set, &out));
+    }
+
+    /// The heads of one task.
+    fn run_task(&self, task: &Task, set: InstructionSet, out: &SharedMut<f32>) {
+        let AttentionParams { n_heads, head_dim, .. } = *self.params;
+        let row_len = n_heads * head_dim;
+        let start = task.rows.start * row_len + task.heads.start * head_dim;
+        let queries = Queries {
+            rows: &self.rows[task.rows.clone()],
+            n_heads: task.heads.len(),
+            q: &self.q[start..],
+            // Inside `out`, which is as long as `q`.
+            out: out.get().wrapping_add(start),
+            row_len,
+            scale: self.params.scale,
+        };
+        let context = Context::in_cache(self, task);
+        // SAFETY: the machine has the set, which is the chosen one or one of those available. `q` and
+        // `out` have all rows, and no other task has these heads of these rows.
+        unsafe {
+            if blocks::fits_registers(self.params) {
+                dispatch::attend(set, &queries, &context);
+            } else {
+                COPIED.with_borrow_mut(|copied| dispatch::attend(set, &queries, &context.copied(copied)));
+            }
+        }
     }
 }
 

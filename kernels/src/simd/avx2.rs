@@ -9,6 +9,7 @@ pub(crate) struct Avx2;
 
 impl Simd for Avx2 {
     const ROWS: usize = 8;
+    const N_REGISTERS: usize = 16;
     type Int = __m256i;
     type Float = __m256;
 
@@ -109,6 +110,15 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(from: *const u8) -> __m256 {
+        // SAFETY: see `load`. A bf16 is the upper half of the f32.
+        unsafe {
+            let halves = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(halves))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_u8(from: *const u8) -> __m256 {
         // SAFETY: see `load`.
         unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()))) }
@@ -148,6 +158,12 @@ impl Simd for Avx2 {
     unsafe fn prefetch(from: *const u8) {
         // SAFETY: see `load`.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch_to_second_cache(from: *const u8) {
+        // SAFETY: see `load`.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
     }
 
     #[inline(always)]

@@ -9,6 +9,7 @@ pub(crate) struct Avx512;
 
 impl Simd for Avx512 {
     const ROWS: usize = 16;
+    const N_REGISTERS: usize = 32;
     type Int = __m512i;
     type Float = __m512;
 
@@ -105,6 +106,15 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(from: *const u8) -> __m512 {
+        // SAFETY: see `load`. A bf16 is the upper half of the f32.
+        unsafe {
+            let halves = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(halves))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn load_u8(from: *const u8) -> __m512 {
         // SAFETY: see `load`.
         unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()))) }
@@ -144,6 +154,12 @@ impl Simd for Avx512 {
     unsafe fn prefetch(from: *const u8) {
         // SAFETY: see `load`.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
+    }
+
+    #[inline(always)]
+    unsafe fn prefetch_to_second_cache(from: *const u8) {
+        // SAFETY: see `load`.
+        unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
     }
 
     #[inline(always)]

@@ -23,6 +23,8 @@ pub(crate) use neon::Neon;
 pub(crate) trait Simd {
     /// Weight rows in a register; divides 16.
     const ROWS: usize;
+    /// Registers of lanes that there are.
+    const N_REGISTERS: usize;
     /// Lanes of integers: 32 bits, or four bytes.
     type Int: Copy;
     /// Lanes of f32.
@@ -59,6 +61,8 @@ pub(crate) trait Simd {
     unsafe fn load_f32(from: *const f32) -> Self::Float;
     /// `ROWS` f16 as floats.
     unsafe fn load_f16(from: *const u8) -> Self::Float;
+    /// `ROWS` bf16 as floats.
+    unsafe fn load_bf16(from: *const u8) -> Self::Float;
     /// `ROWS` unsigned bytes as floats.
     unsafe fn load_u8(from: *const u8) -> Self::Float;
     /// `ROWS` signed bytes as floats.
@@ -73,6 +77,8 @@ pub(crate) trait Simd {
     unsafe fn store(to: *mut f32, a: Self::Float);
     /// Fetches the cache line at `from` ahead of its use; any address will do.
     unsafe fn prefetch(from: *const u8);
+    /// [`Simd::prefetch`] into the second cache only.
+    unsafe fn prefetch_to_second_cache(from: *const u8);
     /// [`Simd::prefetch`] into the first cache without keeping the line in the second.
     unsafe fn prefetch_past_second_cache(from: *const u8);
 }

@@ -9,6 +9,7 @@ pub(crate) struct Neon;
 
 impl Simd for Neon {
     const ROWS: usize = 4;
+    const N_REGISTERS: usize = 32;
     type Int = int32x4_t;
     type Float = float32x4_t;
 
@@ -121,6 +122,12 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    unsafe fn load_bf16(from: *const u8) -> float32x4_t {
+        // SAFETY: see `load`. A bf16 is the upper half of the f32.
+        unsafe { vreinterpretq_f32_u32(vshll_n_u16::<16>(vld1_u16(from.cast()))) }
+    }
+
+    #[inline(always)]
     unsafe fn load_u8(from: *const u8) -> float32x4_t {
         // SAFETY: see `load`.
         unsafe {
@@ -166,6 +173,9 @@ impl Simd for Neon {
     unsafe fn prefetch(_: *const u8) {
         // The processor follows a stream by itself, and the intrinsic is not stable.
     }
+
+    #[inline(always)]
+    unsafe fn prefetch_to_second_cache(_: *const u8) {}
 
     #[inline(always)]
     unsafe fn prefetch_past_second_cache(_: *const u8) {}

@@ -234,12 +234,12 @@ fn a_window_of_zero_is_none() {
 /// Everything that a server does with a file before it answers.
 fn use_file(bytes: &[u8]) {
     let file = written(bytes);
-    let Ok(mut gguf) = Gguf::open(file.path()) else { return };
+    let Ok(gguf) = Gguf::open(file.path()) else { return };
     let tokenizer = Tokenizer::from_gguf(&gguf);
     if let Ok(tokenizer) = tokenizer {
         let _ = tokenizer.encode("hello <|im_end|>");
     }
-    if let Ok(decoder) = Decoder::load(&mut gguf, CONTEXT, &Device::Cpu) {
+    if let Ok(decoder) = Decoder::load(&gguf, CONTEXT, &Device::Cpu) {
         let n_vocab = decoder.config().n_vocab;
         let tokens = random_tokens(5, n_vocab, 1);
         let slice = SequenceSlice { tokens: &tokens, offset: 0, blocks: &blocks_in_order(2), n_sampled: 1 };

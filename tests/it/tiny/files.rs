@@ -137,7 +137,7 @@ impl TinyFile {
     }
 
     pub(super) fn load(&self) -> Result<Decoder, ModelError> {
-        Decoder::load(&mut Gguf::open(self.save().path())?, CONTEXT, &Device::Cpu)
+        Decoder::load(&Gguf::open(self.save().path())?, CONTEXT, &Device::Cpu)
     }
 }
 
