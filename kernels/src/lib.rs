@@ -5,10 +5,15 @@
 //! any batch.
 
 pub mod attention;
+mod bidirectional;
 mod cpu;
+mod dense;
 mod elementwise;
 mod file;
+mod gelu;
+mod layer_norm;
 mod linear;
+mod pages;
 pub mod pool;
 mod product;
 mod quant;
@@ -20,10 +25,14 @@ mod source;
 mod test_weights;
 mod vector;
 
-pub use attention::{AttentionParams, AttentionRow, CacheShape, TokenRows, paged_attention};
+pub use attention::{AttentionParams, AttentionRow, CacheShape, TokenRows, empty_cache, paged_attention};
+pub use bidirectional::{SelfAttention, self_attention};
 pub use cpu::InstructionSet;
+pub use dense::{DenseProduct, DenseRows, DenseSizeError, DenseType, DenseWeight, linear_dense};
 pub use elementwise::Gate;
 pub use file::MappedFile;
+pub use gelu::gelu;
+pub use layer_norm::{LayerNorm, layer_norm};
 pub use linear::linear_f32;
 pub use product::{Part, Product, linear};
 pub use quant::{BlockType, PackError, PackedWeight, QuantisedRows};

@@ -1,6 +1,6 @@
 //! Dot products and scaled sums over short vectors, in an order fixed by the length alone.
 
-use half::bf16;
+use half::{bf16, vec::HalfBitsVecExt};
 
 /// Independent partial sums of a dot product: enough to fill the widest vector registers, and few
 /// enough that head sizes of 64 and up need no tail.
@@ -20,6 +20,8 @@ pub trait KvElement: sealed::Sealed + Copy + Send + Sync {
     fn to_f32(self) -> f32;
     /// The nearest value, of two equally near ones the even. A NaN stays one.
     fn from_f32(x: f32) -> Self;
+    /// So many zeros, as the system hands them out: without touching them.
+    fn zeros(n: usize) -> Vec<Self>;
 }
 
 impl KvElement for f32 {
@@ -31,6 +33,10 @@ impl KvElement for f32 {
     #[inline(always)]
     fn from_f32(x: f32) -> Self {
         x
+    }
+
+    fn zeros(n: usize) -> Vec<Self> {
+        vec![0.0; n]
     }
 }
 
@@ -48,6 +54,10 @@ impl KvElement for bf16 {
         let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) >> 16;
         let quiet_nan = bits >> 16 | 0x40;
         Self::from_bits(if x.is_nan() { quiet_nan } else { rounded } as u16)
+    }
+
+    fn zeros(n: usize) -> Vec<Self> {
+        vec![0u16; n].reinterpret_into()
     }
 }
 

@@ -1,15 +1,17 @@
-//! Measures speed: the engine's alone, and that of a server over HTTP.
+//! Measures speed: the engine's and the embedding model's alone, and that of a server over HTTP.
 //!
-//! Place in the path: beside `api`, above `engine`; `tier0 bench` prints what it finds. The
+//! Place in the path: beside `api`, above `engine` and `embed`; `tier0 bench` prints what it finds. The
 //! measurement of a server knows nothing of this one: it works against any OpenAI-compatible one.
 
 mod client;
+mod embed;
 mod engine;
 mod load;
 mod lookup;
 mod percentiles;
 
 pub use client::{Client, ClientError};
+pub use embed::{EmbedBench, EmbedRate};
 pub use engine::{BatchRates, EngineBench};
 pub use load::{LoadReport, ServeBench};
 pub use lookup::{LookupGain, Recorder, lookup_gain};

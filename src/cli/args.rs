@@ -87,6 +87,21 @@ pub(super) enum BenchCommand {
         #[arg(long)]
         json: bool,
     },
+    /// Measure the embedding model alone: sentences a second, at several batch sizes
+    Embed {
+        /// Sentences to embed
+        #[arg(long, default_value_t = 640)]
+        sentences: usize,
+        /// Tokens of each sentence
+        #[arg(long, default_value_t = 12)]
+        tokens: usize,
+        /// Sentences at a time
+        #[arg(long, value_delimiter = ',', default_value = "1,32")]
+        batch: Vec<usize>,
+        /// Print the figures as JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Measure what prompt lookup gains on replies to questions about the demo store's orders
     Lookup {
         #[command(flatten)]

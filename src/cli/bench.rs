@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     bench::{
-        BatchRates, Client, EngineBench, LoadReport, LookupGain, Percentiles, Recorder, ServeBench,
-        lookup_gain,
+        BatchRates, Client, EmbedBench, EmbedRate, EngineBench, LoadReport, LookupGain, Percentiles,
+        Recorder, ServeBench, lookup_gain,
     },
     engine::{Engine, Generate, Unobserved},
     model::chat::{Message, Role},
@@ -36,6 +36,14 @@ pub(super) async fn run(mut setup: Setup, command: BenchCommand) -> Outcome {
             };
             let rates = bench.run(&load(Arc::new(setup)).await?).await?;
             if json { print_json(&rates) } else { print_rates(&rates) }
+        }
+        BenchCommand::Embed { sentences, tokens, batch, json } => {
+            let bench = EmbedBench { n_sentences: sentences, n_tokens: tokens, batch_sizes: batch };
+            let rates = tokio::task::spawn_blocking(move || -> Outcome<_> {
+                Ok(bench.run(setup.embedder()?.as_ref())?)
+            })
+            .await??;
+            if json { print_json(&rates) } else { print_embed_rates(&rates) }
         }
         BenchCommand::Lookup { model, replies, json } => {
             setup.choose_model(&model);
@@ -119,6 +127,14 @@ async fn put_under_load(args: LoadArgs) -> Outcome<LoadReport> {
 
 fn print_json(figures: &impl serde::Serialize) -> Outcome {
     say!("{}", serde_json::to_string_pretty(figures)?);
+    Ok(())
+}
+
+fn print_embed_rates(rates: &[EmbedRate]) -> Outcome {
+    say!("{:>5} {:>6} {:>12}", "batch", "tokens", "sentences/s");
+    for EmbedRate { batch, tokens, sentences_per_s } in rates {
+        say!("{batch:>5} {tokens:>6} {sentences_per_s:>12.1}");
+    }
     Ok(())
 }
 

@@ -47,17 +47,19 @@ fn hashed_words(text: &str, dim: usize) -> Vec<f32> {
 pub(crate) fn real_model() -> Option<Arc<MiniLm>> {
     static MODEL: OnceLock<Option<Arc<MiniLm>>> = OnceLock::new();
     MODEL
-        .get_or_init(|| {
-            let dir = models_dir()?.join("all-minilm-l6-v2");
-            match MiniLm::load(&dir, &Device::Cpu) {
-                Ok(model) => Some(Arc::new(model)),
-                Err(error) => {
-                    eprintln!("skipped: needs all-MiniLM-L6-v2 ({error})");
-                    None
-                }
+        .get_or_init(|| match MiniLm::load(&real_model_dir()?, &Device::Cpu) {
+            Ok(model) => Some(Arc::new(model)),
+            Err(error) => {
+                eprintln!("skipped: needs all-MiniLM-L6-v2 ({error})");
+                None
             }
         })
         .clone()
+}
+
+/// Where [`real_model`] looks.
+pub(crate) fn real_model_dir() -> Option<PathBuf> {
+    Some(models_dir()?.join("all-minilm-l6-v2"))
 }
 
 fn models_dir() -> Option<PathBuf> {

@@ -34,6 +34,7 @@ pub use write::{CacheShape, TokenRows};
 
 use crate::{
     cpu::InstructionSet,
+    pages::prefer_huge_pages,
     pool::{self, Pool, SharedMut},
     vector::KvElement,
 };
@@ -41,6 +42,14 @@ use crate::{
 thread_local! {
     /// Keys and values of a cache that kernels cannot read where it lies, kept for their memory.
     static COPIED: RefCell<Copied> = RefCell::default();
+}
+
+/// The keys, or the values, of an empty cache of `n` elements. They take no memory before they are
+/// written, and then lie on huge pages where the system has them.
+pub fn empty_cache<T: KvElement>(n: usize) -> Vec<T> {
+    let mut cache = T::zeros(n);
+    prefer_huge_pages(&mut cache);
+    cache
 }
 
 /// Sizes and constants of an attention call.

@@ -7,7 +7,6 @@
 
 mod block_type;
 mod gguf;
-mod pages;
 mod rows;
 pub(crate) mod tile;
 mod weight;

@@ -2,10 +2,9 @@
 
 use super::{
     BLOCK, BlockType, GROUP,
-    pages::prefer_huge_pages,
     tile::{self, RowBlock},
 };
-use crate::pool::Pool;
+use crate::{pages::prefer_huge_pages, pool::Pool};
 
 /// Where a packed matrix begins: on a cache line.
 const ALIGNMENT: usize = 64;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use llguidance::{Matcher, api::StopReason, toktrie::TokEnv};
-use rayon::prelude::*;
+use tier0_kernels::pool;
 
 use super::mask::TokenMask;
 use crate::model::TokenId;
@@ -176,9 +176,9 @@ impl Constraint {
     }
 }
 
-/// Computes the masks of many sequences at once, on all threads of the current `rayon` pool.
-pub fn prepare_all<'a>(constraints: impl IntoParallelIterator<Item = &'a mut Constraint>) {
-    constraints.into_par_iter().for_each(Constraint::prepare);
+/// Computes the masks of many sequences at once, on all threads of the kernels.
+pub fn prepare_all(mut constraints: Vec<&mut Constraint>) {
+    pool::global().run_chunks(&mut constraints, 1, &|_, constraint| constraint[0].prepare());
 }
 
 fn failed(error: impl std::fmt::Display) -> ConstraintError {

@@ -1,8 +1,10 @@
 //! The cache and attention of `tier0-kernels`.
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
-use half::{bf16, vec::HalfBitsVecExt};
-use tier0_kernels::{AttentionParams, AttentionRow, CacheShape, KvElement, TokenRows, paged_attention};
+use half::bf16;
+use tier0_kernels::{
+    AttentionParams, AttentionRow, CacheShape, KvElement, TokenRows, empty_cache, paged_attention,
+};
 
 use super::{AttentionSpec, PagedKvShape, Span};
 use crate::ops::{cpu_slice, with_rows};
@@ -33,11 +35,9 @@ impl Cache {
     pub(super) fn new(shape: PagedKvShape, dtype: DType) -> Result<Self> {
         let PagedKvShape { n_blocks, block_size, n_kv_heads, head_dim } = shape;
         let len = n_blocks * block_size * n_kv_heads * head_dim;
-        // Zeros from the system cost no memory before a block is first used.
-        let bf16s = || vec![0u16; len].reinterpret_into::<bf16>();
         let pools = match dtype {
-            DType::BF16 => Pools::Bf16(Pool { keys: bf16s(), values: bf16s() }),
-            DType::F32 => Pools::F32(Pool { keys: vec![0.0; len], values: vec![0.0; len] }),
+            DType::BF16 => Pools::Bf16(Pool::new(len)),
+            DType::F32 => Pools::F32(Pool::new(len)),
             other => candle_core::bail!("the KV cache is {other:?}; paged attention takes bf16 and f32"),
         };
         Ok(Self { shape: CacheShape { n_kv_heads, head_dim, block_size }, n_blocks, pools })
@@ -84,6 +84,10 @@ impl Cache {
 }
 
 impl<T: KvElement> Pool<T> {
+    fn new(len: usize) -> Self {
+        Self { keys: empty_cache(len), values: empty_cache(len) }
+    }
+
     fn write(&mut self, shape: &CacheShape, keys: TokenRows<'_>, values: TokenRows<'_>) {
         keys.write_keys(shape, &mut self.keys);
         values.write_values(shape, &mut self.values);
