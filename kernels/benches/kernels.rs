@@ -70,7 +70,7 @@ fn bench_weight(
             bencher.iter_custom(|n_iterations| {
                 let start = Instant::now();
                 for i in 0..n_iterations as usize {
-                    let part = Part { w: &weights[i % weights.len()], bias: None };
+                    let part = Part { w: &weights[i % weights.len()], bias: None, gates: None };
                     std::hint::black_box(linear(RowSource::Plain(&x), &[part], None));
                 }
                 let time = start.elapsed();

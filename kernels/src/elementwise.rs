@@ -1,6 +1,9 @@
-//! What a layer does between its products, on one row.
+//! What a layer does between its products.
 
-use crate::vector::{dot, exp};
+use crate::{
+    cpu::vectorised,
+    vector::{dot, exp},
+};
 
 /// The activation of a gated feed-forward layer (Shazeer 2020, "GLU Variants Improve Transformer").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,15 +30,56 @@ pub(crate) fn norm_row(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32])
     }
 }
 
-/// `out = act(gate)·up`, element by element.
+vectorised! {
+    /// `gates = act(gates)·values`, element by element.
+    pub(crate) fn gate(activation: Gate, gates: &mut [f32], values: &[f32]) = gate_plain;
+}
+
 #[inline(always)]
-pub(crate) fn gate_row(activation: Gate, gate: &[f32], up: &[f32], out: &mut [f32]) {
-    let rows = out.iter_mut().zip(gate).zip(up);
+fn gate_plain(activation: Gate, gates: &mut [f32], values: &[f32]) {
+    let pairs = gates.iter_mut().zip(values);
     match activation {
-        Gate::Silu => rows.for_each(|((out, x), up)| *out = x / (1.0 + exp(-x)) * up),
-        Gate::GeluTanh => rows.for_each(|((out, x), up)| {
-            let twice = GELU_SLOPE * (x * x * x).mul_add(GELU_CUBIC, *x);
-            *out = x / (1.0 + exp(-twice)) * up;
+        Gate::Silu => pairs.for_each(|(x, value)| *x = *x / (1.0 + exp(-*x)) * value),
+        Gate::GeluTanh => pairs.for_each(|(x, value)| {
+            let twice = GELU_SLOPE * (*x * *x * *x).mul_add(GELU_CUBIC, *x);
+            *x = *x / (1.0 + exp(-twice)) * value;
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn activated(activation: Gate, x: f64) -> f64 {
+        match activation {
+            Gate::Silu => x / (1.0 + (-x).exp()),
+            Gate::GeluTanh => {
+                let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3));
+                0.5 * x * (1.0 + inner.tanh())
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn gates_agree_with_their_definitions_and_with_themselves_one_by_one(
+            pairs in proptest::collection::vec((-60f32..60.0, -3f32..3.0), 0..300),
+        ) {
+            let (gates, values): (Vec<f32>, Vec<f32>) = pairs.into_iter().unzip();
+            for activation in [Gate::Silu, Gate::GeluTanh] {
+                let mut out = gates.clone();
+                gate(activation, &mut out, &values);
+                for ((x, value), out) in gates.iter().zip(&values).zip(&out) {
+                    let want = activated(activation, f64::from(*x)) * f64::from(*value);
+                    prop_assert!((f64::from(*out) - want).abs() <= 2e-6 * want.abs() + 1e-6);
+                    let mut alone = [*x];
+                    gate(activation, &mut alone, &[*value]);
+                    prop_assert_eq!(alone[0].to_bits(), out.to_bits());
+                }
+            }
+        }
     }
 }

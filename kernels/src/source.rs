@@ -4,15 +4,15 @@ use std::ops::Range;
 
 use crate::{
     cpu::vectorised,
-    elementwise::{Gate, gate_row, norm_row},
+    elementwise::norm_row,
     pool::{self, Pool},
 };
 
 /// Values that a task takes at least: below it, handing out costs more than it saves.
 const VALUES_PER_TASK: usize = 8 << 10;
 
-/// What a product takes, and what is done to it first: so that normalised or gated rows need not be
-/// written to memory between the two. A row depends on nothing but itself.
+/// What a product takes, and what is done to it first: so that normalised rows need not be written
+/// to memory between the two. A row depends on nothing but itself.
 #[derive(Debug, Clone, Copy)]
 pub enum RowSource<'a> {
     /// `[n_rows, n]` as they are.
@@ -26,13 +26,6 @@ pub enum RowSource<'a> {
         /// Keeps the root away from zero.
         epsilon: f32,
     },
-    /// Gated: `act(gate)·up`, of `[n_rows, 2·n]`: a row is its gate, then what is gated.
-    Gated {
-        /// The activation.
-        gate: Gate,
-        /// Gates and what they gate.
-        pairs: &'a [f32],
-    },
 }
 
 impl<'a> RowSource<'a> {
@@ -41,16 +34,15 @@ impl<'a> RowSource<'a> {
     /// # Panics
     /// When the slices are not whole rows of `n`.
     pub fn n_rows(&self, n: usize) -> usize {
-        let (len, row) = match self {
-            Self::Plain(x) => (x.len(), n),
+        let x = match self {
+            Self::Plain(x) => x,
             Self::Normed { x, weight, .. } => {
                 assert_eq!(weight.len(), n, "the norm's weight does not fit rows of {n}");
-                (x.len(), n)
+                x
             }
-            Self::Gated { pairs, .. } => (pairs.len(), 2 * n),
         };
-        assert!(row > 0 && len.is_multiple_of(row), "{len} values are not whole rows of {row}");
-        len / row
+        assert!(n > 0 && x.len().is_multiple_of(n), "{} values are not whole rows of {n}", x.len());
+        x.len() / n
     }
 
     /// The rows themselves, `[n_rows, n]`.
@@ -71,14 +63,12 @@ impl<'a> RowSource<'a> {
     {
         let n = scratch.len();
         match *self {
-            Self::Plain(x) => return &x[row * n..][..n],
-            Self::Normed { x, weight, epsilon } => norm_row(&x[row * n..][..n], weight, epsilon, scratch),
-            Self::Gated { gate, pairs } => {
-                let (gates, values) = pairs[2 * row * n..][..2 * n].split_at(n);
-                gate_row(gate, gates, values, scratch);
+            Self::Plain(x) => &x[row * n..][..n],
+            Self::Normed { x, weight, epsilon } => {
+                norm_row(&x[row * n..][..n], weight, epsilon, scratch);
+                scratch
             }
         }
-        scratch
     }
 }
 
@@ -141,34 +131,6 @@ mod tests {
                 }
                 let alone = written(RowSource::Normed { x, weight: &weight, epsilon }, n);
                 prop_assert_eq!(bits(&alone), bits(out));
-            }
-        }
-
-        #[test]
-        fn gates_agree_with_their_definitions_and_with_themselves_row_by_row(
-            (pairs, n) in (1usize..100, 0usize..4).prop_flat_map(|(n, rows)| (
-                proptest::collection::vec(-60f32..60.0, 2 * n * rows), Just(n),
-            )),
-        ) {
-            for gate in [Gate::Silu, Gate::GeluTanh] {
-                let out = written(RowSource::Gated { gate, pairs: &pairs }, n);
-                for (pair, out) in pairs.chunks_exact(2 * n).zip(out.chunks_exact(n)) {
-                    for i in 0..n {
-                        let want = activated(gate, f64::from(pair[i])) * f64::from(pair[n + i]);
-                        prop_assert!((f64::from(out[i]) - want).abs() <= 2e-6 * want.abs() + 1e-5);
-                    }
-                    prop_assert_eq!(bits(&written(RowSource::Gated { gate, pairs: pair }, n)), bits(out));
-                }
-            }
-        }
-    }
-
-    fn activated(gate: Gate, x: f64) -> f64 {
-        match gate {
-            Gate::Silu => x / (1.0 + (-x).exp()),
-            Gate::GeluTanh => {
-                let inner = (2.0 / std::f64::consts::PI).sqrt() * (x + 0.044715 * x.powi(3));
-                0.5 * x * (1.0 + inner.tanh())
             }
         }
     }

@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use super::{AttentionWindow, Batch, Gguf, ModelConfig, ModelError};
-use crate::ops::{AttentionSpec, Gate, Input, Linear, PagedKv, RmsNorm, RopeRows, Weight};
+use crate::ops::{AttentionSpec, Input, Linear, PagedKv, RmsNorm, RopeRows, Weight};
 
 /// The weights of one layer.
 #[derive(Debug)]
@@ -30,11 +30,10 @@ struct Attention {
 #[derive(Debug)]
 struct FeedForward {
     norm: RmsNorm,
-    /// Gate, and what is gated, side by side.
+    /// The gate, and what is gated.
     gate_up: Linear,
     down: Linear,
     post_norm: Option<RmsNorm>,
-    gate: Gate,
 }
 
 /// Reads a layer's tensors by their GGUF names.
@@ -167,17 +166,22 @@ impl FeedForward {
         let ModelConfig { hidden, ffn_hidden, post_norms, gate, .. } = *loader.config;
         Ok(Self {
             norm: loader.norm("ffn_norm", hidden)?,
-            gate_up: loader.linear(&[("ffn_gate", ffn_hidden), ("ffn_up", ffn_hidden)], hidden, false)?,
+            gate_up: Linear::gated(
+                gate,
+                [
+                    loader.weight("ffn_gate", ffn_hidden, hidden)?,
+                    loader.weight("ffn_up", ffn_hidden, hidden)?,
+                ],
+            ),
             down: loader.linear(&[("ffn_down", hidden)], ffn_hidden, false)?,
             post_norm: loader.norm_if(post_norms, "post_ffw_norm", hidden)?,
-            gate,
         })
     }
 
     /// `x [n_tokens, hidden]` with what the feed-forward adds to it.
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
-        let pairs = self.gate_up.forward(Input::Normed(&self.norm, x), None)?;
-        add_to(x, &self.down, Input::Gated(self.gate, &pairs), self.post_norm.as_ref())
+        let inner = self.gate_up.forward(Input::Normed(&self.norm, x), None)?;
+        add_to(x, &self.down, Input::Plain(&inner), self.post_norm.as_ref())
     }
 }
 

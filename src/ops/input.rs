@@ -1,7 +1,7 @@
 //! What goes into a product.
 
-use candle_core::{D, Result, Tensor};
-use tier0_kernels::{Gate, RowSource};
+use candle_core::{Result, Tensor};
+use tier0_kernels::RowSource;
 
 use super::{RmsNorm, with_values};
 
@@ -13,15 +13,13 @@ pub enum Input<'a> {
     Plain(&'a Tensor),
     /// `[n_tokens, n_in]`, normalised.
     Normed(&'a RmsNorm, &'a Tensor),
-    /// `[n_tokens, 2·n_in]`: `act(gate)·up`, a row being its gate and then what is gated.
-    Gated(Gate, &'a Tensor),
 }
 
 impl Input<'_> {
     /// The tensor that comes in.
     pub(super) fn tensor(&self) -> &Tensor {
         match self {
-            Self::Plain(x) | Self::Normed(_, x) | Self::Gated(_, x) => x,
+            Self::Plain(x) | Self::Normed(_, x) => x,
         }
     }
 
@@ -32,7 +30,6 @@ impl Input<'_> {
             Self::Normed(norm, _) => with_values(norm.weight(), |weight| {
                 run(RowSource::Normed { x, weight, epsilon: norm.epsilon() })
             }),
-            Self::Gated(gate, _) => run(RowSource::Gated { gate, pairs: x }),
         }
     }
 
@@ -41,13 +38,6 @@ impl Input<'_> {
         match self {
             Self::Plain(x) => Ok(x.clone()),
             Self::Normed(norm, x) => norm.forward(x),
-            Self::Gated(gate, pairs) => {
-                let halves = pairs.chunk(2, D::Minus1)?;
-                match gate {
-                    Gate::Silu => halves[0].silu()? * &halves[1],
-                    Gate::GeluTanh => halves[0].gelu()? * &halves[1],
-                }
-            }
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Module, Result, Shape, Tensor};
-use tier0_kernels::{PackedWeight, Part, RowSource};
+use tier0_kernels::{Gate, PackedWeight, Part, RowSource};
 
 use super::{
     Input, cpu_slice,
@@ -22,12 +22,22 @@ enum Parts {
     Packed(Vec<PackedPart>),
     /// Anything else: one product after the other.
     Single(Vec<(Weight, Option<Tensor>)>),
+    /// As [`Parts::Single`]: a gate, and what is gated.
+    Gated(Gate, Box<[Weight; 2]>),
 }
 
 #[derive(Debug, Clone)]
 struct PackedPart {
     weight: Arc<PackedWeight>,
     bias: Option<Vec<f32>>,
+    gates: Option<(Gate, Arc<PackedWeight>)>,
+}
+
+impl PackedPart {
+    fn borrow(&self) -> Part<'_> {
+        let gates = self.gates.as_ref().map(|(gate, up)| (*gate, up.as_ref()));
+        Part { w: &self.weight, bias: self.bias.as_deref(), gates }
+    }
 }
 
 impl Linear {
@@ -47,7 +57,7 @@ impl Linear {
         let packed = parts.iter().map(|(weight, bias)| {
             let Kind::Packed(weight) = &weight.0 else { return Ok(None) };
             let bias = bias.as_ref().map(Tensor::to_vec1).transpose()?;
-            Ok(Some(PackedPart { weight: Arc::clone(weight), bias }))
+            Ok(Some(PackedPart { weight: Arc::clone(weight), bias, gates: None }))
         });
         Ok(Self(match packed.collect::<Result<Option<Vec<_>>>>()? {
             Some(packed) => Parts::Packed(packed),
@@ -55,7 +65,18 @@ impl Linear {
         }))
     }
 
-    /// `[n_tokens, …] → [n_tokens, Σ n_out]`, with `residual` of the same shape added.
+    /// A gate and what it gates, both `[n_out, n_in]`: `act(x·W₀ᵀ)·(x·W₁ᵀ)`.
+    pub fn gated(gate: Gate, weights: [Weight; 2]) -> Self {
+        Self(match &weights {
+            [Weight(Kind::Packed(weight)), Weight(Kind::Packed(up))] => {
+                let gates = Some((gate, Arc::clone(up)));
+                Parts::Packed(vec![PackedPart { weight: Arc::clone(weight), bias: None, gates }])
+            }
+            _ => Parts::Gated(gate, Box::new(weights)),
+        })
+    }
+
+    /// `[n_tokens, n_in] → [n_tokens, Σ n_out]`, with `residual` of the same shape added.
     ///
     /// # Errors
     /// When the shapes do not fit.
@@ -73,6 +94,16 @@ impl Linear {
                 let out = if let [out] = &outs[..] { out.clone() } else { Tensor::cat(&outs, 1)? };
                 residual.map_or(Ok(out.clone()), |residual| out + residual)
             }
+            (Parts::Gated(gate, weights), residual) => {
+                let x = input.to_tensor()?.contiguous()?;
+                let gates = single(&x, &weights[0], None)?;
+                let gates = match gate {
+                    Gate::Silu => gates.silu()?,
+                    Gate::GeluTanh => gates.gelu()?,
+                };
+                let out = (gates * single(&x, &weights[1], None)?)?;
+                residual.map_or(Ok(out.clone()), |residual| out + residual)
+            }
         }
     }
 }
@@ -85,7 +116,7 @@ fn packed(parts: &[PackedPart], input: Input<'_>, residual: Option<&[f32]>) -> R
 fn single(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Result<Tensor> {
     let y = match &weight.0 {
         Kind::Packed(weight) => {
-            let part = PackedPart { weight: Arc::clone(weight), bias: None };
+            let part = PackedPart { weight: Arc::clone(weight), bias: None, gates: None };
             packed(&[part], Input::Plain(x), None)?
         }
         Kind::Dense(weight) => x.apply_op2_no_bwd(weight, &DenseProduct)?,
@@ -107,10 +138,8 @@ impl CustomOp1 for PackedProduct<'_> {
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (n_rows, n_values) = layout.shape().dims2()?;
-        let n_in = if let Input::Gated(..) = self.input { n_values / 2 } else { n_values };
-        let parts: Vec<Part<'_>> =
-            self.parts.iter().map(|part| Part { w: &part.weight, bias: part.bias.as_deref() }).collect();
+        let (n_rows, n_in) = layout.shape().dims2()?;
+        let parts: Vec<Part<'_>> = self.parts.iter().map(PackedPart::borrow).collect();
         parts.iter().try_for_each(|part| check_columns(n_in, part.w.n_in()))?;
         let n_out: usize = parts.iter().map(|part| part.w.n_out()).sum();
         if self.residual.is_some_and(|residual| residual.len() != n_rows * n_out) {

@@ -13,6 +13,7 @@ use std::cell::RefCell;
 
 use crate::{
     cpu::InstructionSet,
+    elementwise::Gate,
     pool::{self, Pool, SharedMut},
     quant::{PackedWeight, QuantisedRows},
     source::RowSource,
@@ -24,13 +25,15 @@ thread_local! {
     static ROWS: RefCell<QuantisedRows> = RefCell::default();
 }
 
-/// A weight, and what is added behind its product.
+/// A weight, and what is done to its product.
 #[derive(Debug, Clone, Copy)]
 pub struct Part<'a> {
     /// `[n_out, n_in]`.
     pub w: &'a PackedWeight,
-    /// `[n_out]`.
+    /// What is added, `[n_out]`.
     pub bias: Option<&'a [f32]>,
+    /// What it gates: the product `y` then becomes `act(y)·(x·upᵀ)`. `up` has the shape of `w`.
+    pub gates: Option<(Gate, &'a PackedWeight)>,
 }
 
 /// Products of the same rows with several weights, their outputs side by side:
@@ -79,8 +82,13 @@ impl Product<'_> {
         let row_len = parts.iter().map(|part| part.w.n_out()).sum();
         let len = x.n_rows() * row_len;
         assert!(residual.is_none_or(|residual| residual.len() == len), "the residual must be n_rows × n_out");
-        for Part { w, bias } in parts {
+        for Part { w, bias, gates } in parts {
+            let shape = |w: &PackedWeight| [w.n_out(), w.n_in()];
             assert_eq!(x.n_in(), w.n_in(), "rows and weights differ in length");
+            assert!(
+                gates.is_none_or(|(_, up)| shape(up) == shape(w)),
+                "a gate has the shape of what it gates"
+            );
             assert!(bias.is_none_or(|bias| bias.len() == w.n_out()), "bias must be n_out long");
         }
         let mut out = Vec::with_capacity(len);

@@ -7,8 +7,9 @@ use super::tiles;
 use super::{Part, scalar};
 use crate::{
     cpu::InstructionSet,
+    elementwise::gate,
     pool::SharedMut,
-    quant::{GROUP, MAX_TILE_ROWS, QuantisedRows},
+    quant::{GROUP, MAX_TILE_ROWS, PackedWeight, QuantisedRows},
 };
 
 /// Bytes of weights that a task holds in the second cache while the rows pass.
@@ -51,7 +52,7 @@ impl<'a> PartTasks<'a> {
         n_threads: usize,
     ) -> Self {
         let (n_groups, n_tiles) = (part.w.n_groups(), x.n_tiles());
-        let group_bytes = part.w.group_bytes();
+        let group_bytes = part.w.group_bytes() + part.gates.map_or(0, |(_, up)| up.group_bytes());
         let most = (TASK_BYTES / group_bytes).max(1);
         let (groups, tiles) = if n_threads == 1 {
             (most.min(n_groups.max(1)), n_tiles)
@@ -80,25 +81,30 @@ impl<'a> PartTasks<'a> {
         let within = |i: usize, size: usize, n: usize| i * size..((i + 1) * size).min(n);
         let groups = within(task / self.tile_parts(), self.groups, self.part.w.n_groups());
         let tiles = within(task % self.tile_parts(), self.tiles, self.x.n_tiles());
-        let mut sums = [[0f32; GROUP]; MAX_TILE_ROWS];
+        let (mut sums, mut gated) = ([[0f32; GROUP]; MAX_TILE_ROWS], [[0f32; GROUP]; MAX_TILE_ROWS]);
         for tile in tiles {
             let tile = self.x.tile(tile);
-            let sums = &mut sums[..tile.rows.len()];
+            let (sums, gated) = (&mut sums[..tile.rows.len()], &mut gated[..tile.rows.len()]);
             for group in groups.clone() {
-                self.tile(self.part.w.group(group), tile.records, sums);
+                self.tile(self.part.w, group, tile.records, sums);
+                if let Some(bias) = self.part.bias {
+                    let bias = &bias[group * GROUP..self.part.w.n_out().min((group + 1) * GROUP)];
+                    sums.iter_mut().for_each(|sums| add(sums, bias));
+                }
+                if let Some((activation, up)) = self.part.gates {
+                    self.tile(up, group, tile.records, gated);
+                    gate(activation, sums.as_flattened_mut(), gated.as_flattened());
+                }
                 self.finish(group, tile.rows.clone(), sums, target);
             }
         }
     }
 
-    /// Adds bias and residual to the sums of one group with some rows, and writes them.
+    /// Adds the residual to the values of one group with some rows, and writes them.
     fn finish(&self, group: usize, rows: Range<usize>, sums: &mut [[f32; GROUP]], target: &Target<'_>) {
         let first = group * GROUP;
         let n = GROUP.min(self.part.w.n_out() - first);
         let at = |row: usize| row * target.row_len + self.column + first;
-        if let Some(bias) = self.part.bias {
-            sums.iter_mut().for_each(|sums| add(sums, &bias[first..first + n]));
-        }
         if let Some(residual) = target.residual {
             rows.clone().zip(sums.iter_mut()).for_each(|(row, sums)| add(sums, &residual[at(row)..][..n]));
         }
@@ -116,8 +122,8 @@ impl<'a> PartTasks<'a> {
     }
 
     /// One group with one tile: `sums` is `[row of the tile][weight row]`.
-    fn tile(&self, group: &[u8], records: &[u32], sums: &mut [[f32; GROUP]]) {
-        let block_type = self.part.w.block_type();
+    fn tile(&self, w: &PackedWeight, group: usize, records: &[u32], sums: &mut [[f32; GROUP]]) {
+        let (block_type, group) = (w.block_type(), w.group(group));
         match self.set {
             InstructionSet::Scalar => scalar::tile(block_type, group, records, sums),
             // SAFETY: `Product::run_on` made sure that the machine has the set.

@@ -33,7 +33,7 @@ impl Case {
         let w = PackedWeight::pack_on(pool, self.block_type, &self.blocks, [self.n_out, self.n_in]).unwrap();
         let mut rows = QuantisedRows::new();
         rows.fill_on(pool, RowSource::Plain(x), self.n_in);
-        let parts = [Part { w: &w, bias: self.bias.as_deref() }];
+        let parts = [Part { w: &w, bias: self.bias.as_deref(), gates: None }];
         Product { x: &rows, parts: &parts, residual: None }.run_on(pool, set)
     }
 }
@@ -159,7 +159,7 @@ proptest! {
             .map(|case| PackedWeight::pack(case.block_type, &case.blocks, case.n_out, case.n_in).unwrap())
             .collect();
         let parts: Vec<Part<'_>> =
-            weights.iter().zip(&cases).map(|(w, case)| Part { w, bias: case.bias.as_deref() }).collect();
+            weights.iter().zip(&cases).map(|(w, case)| Part { w, bias: case.bias.as_deref(), gates: None }).collect();
         let row_len: usize = cases.iter().map(|case| case.n_out).sum();
         let residual = random.units(n_rows * row_len);
         let got = linear(RowSource::Plain(&x), &parts, Some(&residual));
@@ -176,5 +176,27 @@ proptest! {
             }
             column += case.n_out;
         }
+    }
+
+    #[test]
+    fn a_gate_is_activated_and_multiplied(
+        types in prop::array::uniform2(prop::sample::select(&BlockType::ALL[..])), n_rows in 0usize..40, n_out in 1usize..60, seed: u64,
+    ) {
+        let mut random = Random::new(seed);
+        let n_in = 256;
+        let x = random.units(n_rows * n_in);
+        let cases = types.map(|block_type| {
+            let n_spans = n_in / block_type.block_len();
+            Case { x: x.clone(), ..Case::new(block_type, [0, n_out, n_spans], false, random.next()) }
+        });
+        let [w, up] = [&cases[0], &cases[1]].map(|case| {
+            PackedWeight::pack(case.block_type, &case.blocks, case.n_out, case.n_in).unwrap()
+        });
+        let alone = cases.map(|case| case.run(&Pool::new(1), InstructionSet::chosen(), &x));
+        let part = Part { w: &w, bias: None, gates: Some((Gate::Silu, &up)) };
+        let got = linear(RowSource::Plain(&x), &[part], None);
+        let mut want = alone[0].clone();
+        crate::elementwise::gate(Gate::Silu, &mut want, &alone[1]);
+        prop_assert_eq!(bits(&got), bits(&want));
     }
 }

@@ -39,10 +39,6 @@ pub(super) struct Buffers {
 }
 
 impl Encoder {
-    pub(super) fn hidden_size(&self) -> usize {
-        self.embeddings.norm.weight.len()
-    }
-
     /// Runs the sequences of token ids, each by itself; the result is in `buffers.hidden`, all tokens of
     /// all sequences in order. Ids are below the size of the vocabulary, sequences no longer than there
     /// are positions.

@@ -38,7 +38,7 @@ fn tiny() -> Gguf {
 }
 
 fn decoder() -> Arc<Decoder> {
-    Arc::new(Decoder::load(&mut tiny(), CONTEXT_LENGTH, &candle_core::Device::Cpu).unwrap())
+    Arc::new(Decoder::load(&tiny(), CONTEXT_LENGTH, &candle_core::Device::Cpu).unwrap())
 }
 
 /// What a request yields: its text, and the bits of every token's log-probability.
