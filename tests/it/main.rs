@@ -8,6 +8,7 @@ mod fakes;
 mod golden;
 mod layers;
 mod models;
+mod perplexity;
 mod program;
 mod shop;
 mod support;

@@ -18,15 +18,17 @@ use tier0::{
 };
 
 use super::{
+    super::models,
     files::{Architecture, Recipe, TinyFile, blocks_in_order},
     tokenizers,
 };
 
-const N_REQUESTS: usize = 2_000;
 const CONTEXT_LENGTH: usize = 96;
-/// Room for about three of the longest sequences: preemption is the rule.
-const SMALL_POOL: KvCacheSpec = KvCacheSpec { n_blocks: 72, block_size: 4 };
-const SOLO_POOL: KvCacheSpec = KvCacheSpec { n_blocks: 24, block_size: 4 };
+
+/// A pool with room for `n_tokens`.
+fn pool(n_tokens: usize, block_size: usize) -> KvCacheSpec {
+    KvCacheSpec { n_blocks: n_tokens / block_size, block_size }
+}
 
 /// A model whose weights' products are the project's own: the same bits for one row and many.
 fn tiny() -> Gguf {
@@ -37,10 +39,6 @@ fn tiny() -> Gguf {
     Gguf::open(file.save().path()).unwrap()
 }
 
-fn decoder() -> Arc<Decoder> {
-    Arc::new(Decoder::load(&tiny(), CONTEXT_LENGTH, &candle_core::Device::Cpu).unwrap())
-}
-
 /// What a request yields: its text, and the bits of every token's log-probability.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 struct Yield {
@@ -49,8 +47,8 @@ struct Yield {
     tokens: Vec<Vec<u8>>,
 }
 
-/// Random requests; many begin alike.
-fn requests(n: usize) -> Vec<Request> {
+/// Random requests for at most so many tokens each; many begin alike.
+fn requests(n: usize, most_tokens: usize) -> Vec<Request> {
     let mut rng = ChaCha8Rng::seed_from_u64(11);
     let mut tokens = |n: usize| -> Vec<TokenId> {
         let mut rng = ChaCha8Rng::seed_from_u64(rng.random());
@@ -66,7 +64,7 @@ fn requests(n: usize) -> Vec<Request> {
             let own = if rng.random_bool(0.3) { own.repeat(2) } else { own };
             let temperature = if rng.random_bool(0.5) { 0.0 } else { 0.7 };
             Request {
-                max_tokens: Some(rng.random_range(1..18)),
+                max_tokens: Some(rng.random_range(1..=most_tokens)),
                 sampling: Sampling { temperature, top_p: 0.95, seed: i as u64, ..Sampling::default() },
                 n_logprobs: Some(0),
                 speculate: rng.random_bool(0.5),
@@ -78,16 +76,17 @@ fn requests(n: usize) -> Vec<Request> {
 }
 
 /// A request by itself: the whole prompt in one pass, then token by token, nothing cached.
-fn solo(decoder: &Arc<Decoder>, tokenizer: &Tokenizer, request: &Request) -> Yield {
-    let mut model = CausalLm::new(Arc::clone(decoder), decoder.new_cache(SOLO_POOL, DType::BF16).unwrap());
-    let blocks = blocks_in_order(SOLO_POOL.n_blocks as u32);
+fn solo(decoder: &Arc<Decoder>, tokenizer: &Tokenizer, block_size: usize, request: &Request) -> Yield {
+    let pool = pool(CONTEXT_LENGTH, block_size);
+    let mut model = CausalLm::new(Arc::clone(decoder), decoder.new_cache(pool, DType::BF16).unwrap());
+    let blocks = blocks_in_order(pool.n_blocks as u32);
     let mut sampler = Sampler::new(request.sampling.clone(), &request.prompt);
     let mut text = tokenizer.decoder();
     let (mut next, mut offset) = (request.prompt.clone(), 0);
     let mut result = Yield::default();
     for _ in 0..request.max_tokens.unwrap() {
         let slice = SequenceSlice { tokens: &next, offset, blocks: &blocks, n_sampled: 1 };
-        let logits = model.forward(&Batch::new(&[slice], SOLO_POOL.block_size).unwrap()).unwrap();
+        let logits = model.forward(&Batch::new(&[slice], block_size).unwrap()).unwrap();
         let row = logits.rows().next().unwrap();
         let token = sampler.sample(row, None);
         if tokenizer.is_end(token) {
@@ -132,16 +131,31 @@ async fn read(engine: &Engine, request: Request, patience: usize) -> Option<Yiel
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_thousand_requests_equal_their_solo_runs_and_leave_nothing_behind() {
-    let gguf = tiny();
+    // Room for one and a half of the longest sequences: preemption is the rule.
+    soak(tiny(), requests(2_000, 17), pool(CONTEXT_LENGTH * 3 / 2, 4)).await;
+}
+
+/// The same with a real model: the kernels' large shapes, and the block size that the server has.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_of_the_135m_equal_their_solo_runs() {
+    let _turn = models::my_turn().await;
+    let Some(model) = models::local("smollm2-135m-instruct") else { return };
+    let gguf = Gguf::open(&model.gguf().unwrap()).unwrap();
+    soak(gguf, requests(150, 26), pool(96, 16)).await;
+}
+
+/// Puts an engine under random load and compares each request that runs to its end with its solo run.
+async fn soak(gguf: Gguf, requests: Vec<Request>, pool: KvCacheSpec) {
     let tokenizer = Tokenizer::from_gguf(&gguf).unwrap();
     let template = ChatTemplate::from_gguf(&gguf, &tokenizer).unwrap();
-    let decoder = decoder();
-    let requests = requests(N_REQUESTS);
-    let expected: Vec<Yield> = requests.iter().map(|request| solo(&decoder, &tokenizer, request)).collect();
+    let decoder = Arc::new(Decoder::load(&gguf, CONTEXT_LENGTH, &candle_core::Device::Cpu).unwrap());
+    let n_requests = requests.len();
+    let alone = requests.iter().map(|request| solo(&decoder, &tokenizer, pool.block_size, request));
+    let expected: Vec<Yield> = alone.collect();
 
-    let cache = decoder.new_cache(SMALL_POOL, DType::BF16).unwrap();
+    let cache = decoder.new_cache(pool, DType::BF16).unwrap();
     let model = CausalLm::new(decoder, cache);
-    let info = ModelInfo { id: "tiny".to_owned(), context_length: CONTEXT_LENGTH };
+    let info = ModelInfo { id: "soak".to_owned(), context_length: CONTEXT_LENGTH };
     let loaded = LoadedModel { model, tokenizer, template, info };
     let engine = Engine::start(loaded, Arc::new(Unobserved)).unwrap();
 
@@ -163,7 +177,7 @@ async fn two_thousand_requests_equal_their_solo_runs_and_leave_nothing_behind() 
             n_compared += 1;
         }
     }
-    assert!(n_compared > N_REQUESTS / 2, "only {n_compared} ran to their end");
+    assert!(n_compared > n_requests / 2, "only {n_compared} ran to their end");
 
     // Those that left last may still be on their way out.
     for _ in 0..1000 {
@@ -175,5 +189,6 @@ async fn two_thousand_requests_equal_their_solo_runs_and_leave_nothing_behind() 
     }
     let stats = engine.stats();
     assert_eq!((stats.n_running, stats.n_waiting, stats.n_used_blocks), (0, 0, 0), "{stats:?}");
+    eprintln!("{n_requests} requests: {stats:?}");
     assert!(stats.n_preemptions > 0 && stats.n_hit_tokens > 0, "the load was too light: {stats:?}");
 }
