@@ -24,7 +24,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("support", BELOW_SUPPORT),
     ("api", ABOVE_SUPPORT),
     ("eval", ABOVE_SUPPORT),
-    ("bench", &["engine", "model"]),
+    ("bench", &["embed", "engine", "model"]),
 ];
 
 const BELOW_SUPPORT: &[&str] =
