@@ -20,7 +20,7 @@ use crate::{
     engine::{Engine, Generate, LoadSpec, Observe, Unobserved},
     hub::{Catalog, DEFAULT_EMBEDDING_MODEL, Hub, LocalModel, ModelKind, StderrProgress},
     intent::{Classifier, IntentHead},
-    ops::open_device,
+    ops::{open_device, use_threads},
     playbook::Playbook,
     retrieval::{self, Index, Passage},
     store::{Counts, OrderStore, SqliteStore, demo},
@@ -74,6 +74,7 @@ impl Setup {
             config.log.level = "warn".to_owned();
         }
         telemetry::init(&config.log)?;
+        use_threads(config.model.threads, &config.model.cores)?;
         let hub = Hub::new(&config.models_dir()?, config.models.offline);
         let data_dir = config.data_dir()?;
         Ok(Self { hub, catalog: Catalog::builtin()?, data_dir, config })

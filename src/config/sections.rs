@@ -123,6 +123,12 @@ pub struct Model {
     /// What the KV cache holds.
     #[garde(skip)]
     pub kv_type: KvType,
+    /// Threads that compute on the processor; 0 is as many as it runs at once.
+    #[garde(skip)]
+    pub threads: usize,
+    /// Cores that these threads are kept on, in turn; with none, the system chooses.
+    #[garde(skip)]
+    pub cores: Vec<usize>,
 }
 
 impl Default for Model {
@@ -133,6 +139,8 @@ impl Default for Model {
             context_length: 8192,
             kv_memory_mib: 1024,
             kv_type: KvType::Bf16,
+            threads: 0,
+            cores: Vec::new(),
         }
     }
 }

@@ -7,9 +7,10 @@ use super::{Config, ConfigError};
 /// What the names of variables begin with.
 const VARIABLE_PREFIX: &str = "TIER0_";
 /// Variables that have a short name because scripts set them often.
-const SHORT_VARIABLES: [(&str, &str); 2] = [("TIER0_DATA", "store.data_dir"), ("TIER0_MODELS", "models.dir")];
+const SHORT_VARIABLES: [(&str, &str); 3] =
+    [("TIER0_DATA", "store.data_dir"), ("TIER0_MODELS", "models.dir"), ("TIER0_THREADS", "model.threads")];
 /// Keys whose variables hold a list, separated by commas.
-const LIST_KEYS: [&str; 2] = ["server.api_keys", "server.cors_origins"];
+const LIST_KEYS: [&str; 3] = ["server.api_keys", "server.cors_origins", "model.cores"];
 
 /// The defaults, overridden by the file and then by the variables, in their order.
 pub(super) fn merge(file: Option<&ConfigFile>, variables: &[Variable]) -> Result<Config, ConfigError> {

@@ -27,6 +27,7 @@ pub(super) struct Worker<M> {
 impl<M: Forward> Worker<M> {
     /// Serves until every handle is gone and every request has ended.
     pub(super) fn run(mut self, mut jobs: UnboundedReceiver<Job>) {
+        tier0_kernels::pool::global().keep_caller();
         loop {
             if self.scheduler.is_idle() {
                 let Some(job) = jobs.blocking_recv() else { return };

@@ -2,6 +2,8 @@
 
 use candle_core::Device;
 
+use tier0_kernels::pool::{self, Threads, ThreadsError};
+
 use crate::config::Device as DeviceChoice;
 
 /// Why a device cannot be had.
@@ -41,6 +43,15 @@ pub fn open_device(choice: DeviceChoice) -> Result<Device, DeviceError> {
             Device::Cpu
         })),
     }
+}
+
+/// Sets how many threads compute on the processor (0: as many as it runs at once), and the cores that
+/// they are kept on.
+///
+/// # Errors
+/// When something has been computed, or this was set before, or a core does not exist.
+pub fn use_threads(n_threads: usize, cores: &[usize]) -> Result<(), ThreadsError> {
+    pool::configure(Threads { n_threads, cores: cores.to_vec() })
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ mod rope;
 mod weight;
 
 pub use attention::{AttentionSpec, PagedKv, PagedKvShape, Span};
-pub use device::{DeviceError, open_device};
+pub use device::{DeviceError, open_device, use_threads};
 pub use input::Input;
 pub use linear::{Embedding, Linear};
 pub use norm::RmsNorm;

@@ -30,7 +30,7 @@ const LOOKS_PER_CLOCK: usize = 32;
 /// What sets the number of threads, unless [`configure`] does.
 const THREADS_VARIABLE: &str = "TIER0_THREADS";
 
-static CONFIGURED: OnceLock<usize> = OnceLock::new();
+static CONFIGURED: OnceLock<Threads> = OnceLock::new();
 static GLOBAL: OnceLock<Pool> = OnceLock::new();
 
 thread_local! {
@@ -38,35 +38,56 @@ thread_local! {
     static IN_TASK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The process-wide pool was asked for before its size was set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the thread pool already has its size of {n_threads}; set it before the first product")]
-pub struct AlreadyConfigured {
-    /// Threads that the pool has or will have.
+/// How many threads a pool has, and where they run.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Threads {
+    /// Threads, the calling one included. 0 leaves it to `TIER0_THREADS`, else to how many the machine
+    /// runs at once.
     pub n_threads: usize,
+    /// Cores that threads are kept on, in turn: the first for the caller that asks for it with
+    /// [`Pool::keep_caller`], the others for the pool's own. With none, the system chooses.
+    pub cores: Vec<usize>,
 }
 
-/// Sets how many threads the process-wide pool has, the calling one included.
+/// Why the process-wide pool cannot be configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum ThreadsError {
+    /// It was asked for, or configured, before.
+    #[error("the thread pool already has its size of {n_threads}; set it before the first product")]
+    AlreadyConfigured {
+        /// Threads that the pool has or will have.
+        n_threads: usize,
+    },
+    /// A core that threads are to be kept on is not there, or not for this process.
+    #[error(
+        "there is no core {core} for this process to keep threads on; `taskset -p $$` shows those that are"
+    )]
+    UnknownCore {
+        /// Its number.
+        core: usize,
+    },
+}
+
+/// Sets how many threads the process-wide pool has, and where they run.
 ///
 /// # Errors
-/// When the pool has started, or its size was set before.
-pub fn configure(n_threads: usize) -> Result<(), AlreadyConfigured> {
+/// When the pool has started, or was configured before, or a core does not exist.
+pub fn configure(threads: Threads) -> Result<(), ThreadsError> {
+    let known = core_affinity::get_core_ids().unwrap_or_default();
+    if let Some(core) = threads.cores.iter().find(|core| known.iter().all(|known| known.id != **core)) {
+        return Err(ThreadsError::UnknownCore { core: *core });
+    }
     if let Some(pool) = GLOBAL.get() {
-        return Err(AlreadyConfigured { n_threads: pool.n_threads() });
+        return Err(ThreadsError::AlreadyConfigured { n_threads: pool.n_threads() });
     }
     CONFIGURED
-        .set(n_threads)
-        .map_err(|_| AlreadyConfigured { n_threads: *CONFIGURED.get_or_init(|| n_threads) })
+        .set(threads)
+        .map_err(|refused| ThreadsError::AlreadyConfigured { n_threads: refused.n_threads })
 }
 
-/// The process-wide pool, started by the first call. It has the threads that [`configure`] set, else
-/// `TIER0_THREADS`, else as many as the machine runs at once.
+/// The process-wide pool, started by the first call, with what [`configure`] set.
 pub fn global() -> &'static Pool {
-    GLOBAL.get_or_init(|| {
-        let variable = || std::env::var(THREADS_VARIABLE).ok()?.trim().parse().ok();
-        let machine = || thread::available_parallelism().map_or(1, usize::from);
-        Pool::new(CONFIGURED.get().copied().or_else(variable).unwrap_or_else(machine))
-    })
+    GLOBAL.get_or_init(|| Pool::start(CONFIGURED.get().cloned().unwrap_or_default()))
 }
 
 /// [`Pool::run`] on the process-wide pool.
@@ -81,6 +102,7 @@ pub fn parallel(n_tasks: usize, work: &(dyn Fn(usize) + Sync)) {
 #[derive(Debug)]
 pub struct Pool {
     shared: Arc<Shared>,
+    cores: Vec<usize>,
     workers: Vec<Worker>,
     /// Held for the length of a call: one at a time.
     turn: Mutex<()>,
@@ -139,6 +161,16 @@ impl Pool {
     /// A pool of `n_threads`, at least one, the caller of [`Pool::run`] included. It has fewer where
     /// the system refuses to start them.
     pub fn new(n_threads: usize) -> Self {
+        Self::start(Threads { n_threads: n_threads.max(1), cores: Vec::new() })
+    }
+
+    fn start(threads: Threads) -> Self {
+        let variable = || std::env::var(THREADS_VARIABLE).ok()?.trim().parse().ok();
+        let machine = || thread::available_parallelism().map_or(1, usize::from);
+        let n_threads = match threads.n_threads {
+            0 => variable().unwrap_or_else(machine),
+            n_threads => n_threads,
+        };
         let shared = Arc::new(Shared {
             gate: Gate::new(),
             job: UnsafeCell::new(None),
@@ -146,8 +178,15 @@ impl Pool {
             panic: Mutex::new(None),
             stop: AtomicBool::new(false),
         });
-        let workers = (1..n_threads).map_while(|i| Worker::start(i, &shared)).collect();
-        Self { shared, workers, turn: Mutex::new(()) }
+        let cores = threads.cores;
+        let workers = (1..n_threads).map_while(|i| Worker::start(i, core_of(&cores, i), &shared)).collect();
+        Self { shared, cores, workers, turn: Mutex::new(()) }
+    }
+
+    /// Keeps the calling thread, and those that it starts, on the core meant for the pool's caller; for
+    /// the one thread that calls most. Does nothing where no cores were given.
+    pub fn keep_caller(&self) {
+        keep_on(core_of(&self.cores, 0));
     }
 
     /// Threads that work on a call, the caller included.
@@ -246,10 +285,11 @@ impl Drop for Pool {
 }
 
 impl Worker {
-    fn start(index: usize, shared: &Arc<Shared>) -> Option<Self> {
+    fn start(index: usize, core: Option<usize>, shared: &Arc<Shared>) -> Option<Self> {
         let asleep = Arc::new(AtomicBool::new(false));
         let (shared, flag) = (Arc::clone(shared), Arc::clone(&asleep));
         let serve = move || {
+            keep_on(core);
             IN_TASK.set(true);
             let mut seen = Epoch::default();
             while let Some(epoch) = shared.wait(seen, &flag) {
@@ -318,6 +358,18 @@ impl Shared {
             self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
         }
         IN_TASK.set(was_in_task);
+    }
+}
+
+/// The core for thread number `index`.
+fn core_of(cores: &[usize], index: usize) -> Option<usize> {
+    cores.get(index % cores.len().max(1)).copied()
+}
+
+/// Keeps the calling thread on a core. Where the system refuses, it runs where the system likes.
+fn keep_on(core: Option<usize>) {
+    if let Some(id) = core {
+        core_affinity::set_for_current(core_affinity::CoreId { id });
     }
 }
 

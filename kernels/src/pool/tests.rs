@@ -110,10 +110,31 @@ fn a_panic_reaches_the_caller_and_the_pool_lives_on(
 #[test]
 fn the_global_pool_cannot_change_once_it_runs() {
     let n_threads = global().n_threads();
-    assert_eq!(configure(n_threads + 1), Err(AlreadyConfigured { n_threads }));
+    let threads = Threads { n_threads: n_threads + 1, cores: Vec::new() };
+    assert_eq!(configure(threads), Err(ThreadsError::AlreadyConfigured { n_threads }));
     let sum = AtomicUsize::new(0);
     parallel(10, &|i| {
         sum.fetch_add(i, Ordering::Relaxed);
     });
     assert_eq!(sum.into_inner(), 45);
+}
+
+#[test]
+fn threads_can_be_kept_on_a_core() {
+    let Some(core) = core_affinity::get_core_ids().and_then(|cores| cores.first().copied()) else { return };
+    let pool = Pool::start(Threads { n_threads: 3, cores: vec![core.id] });
+    assert_eq!(count_calls(&pool, 100), vec![1; 100]);
+    // In a thread of its own: what is kept stays kept.
+    thread::spawn(move || {
+        pool.keep_caller();
+        assert_eq!(core_affinity::get_core_ids().unwrap(), [core]);
+    })
+    .join()
+    .unwrap();
+}
+
+#[test]
+fn a_core_that_is_not_there_is_an_error() {
+    let error = configure(Threads { n_threads: 1, cores: vec![usize::MAX] }).unwrap_err();
+    assert_eq!(error, ThreadsError::UnknownCore { core: usize::MAX });
 }
