@@ -1,6 +1,43 @@
 //! Asking the system for huge pages: what streams through much memory once then spends less time on
 //! finding where each page lies.
 
+/// Where packed weights begin: on a cache line.
+pub(crate) const ALIGNMENT: usize = 64;
+
+/// Zeroed bytes that begin on a cache line and lie on huge pages where the system has them. They take
+/// no memory before they are written.
+pub(crate) struct AlignedBytes {
+    bytes: Vec<u8>,
+    /// Where in `bytes` they begin.
+    start: usize,
+    len: usize,
+}
+
+impl AlignedBytes {
+    /// `len` zeros.
+    pub(crate) fn zeroed(len: usize) -> Self {
+        // Zeros from the system are not touched until a thread writes them.
+        let mut bytes = vec![0u8; len + ALIGNMENT];
+        prefer_huge_pages(&mut bytes);
+        let start = bytes.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        Self { bytes, start, len }
+    }
+}
+
+impl std::ops::Deref for AlignedBytes {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes[self.start..][..self.len]
+    }
+}
+
+impl std::ops::DerefMut for AlignedBytes {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..][..self.len]
+    }
+}
+
 /// Bytes of a huge page where they are most common; only whole ones are asked for.
 #[cfg(target_os = "linux")]
 const HUGE_PAGE: usize = 2 << 20;

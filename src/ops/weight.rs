@@ -47,21 +47,15 @@ impl Weight {
         Ok(Self(Kind::Packed(Arc::new(packed.map_err(candle_core::Error::wrap)?))))
     }
 
-    /// A tensor as candle read it: what is not packed for the CPU.
+    /// A tensor as candle read it; on the CPU in f32, so for what [`Weight::pack`] does not take.
     ///
     /// # Errors
     /// When the tensor's type cannot be used on its device.
     pub fn from_tensor(tensor: Arc<QTensor>) -> Result<Self> {
         let device = tensor.device();
-        if !device.is_cpu() {
-            return Ok(Self(Kind::Candle(QMatMul::from_arc(tensor)?)));
-        }
-        match Self::packable(tensor.dtype()) {
-            Some(block_type) => {
-                let (n_out, n_in) = tensor.shape().dims2()?;
-                Self::pack(block_type, &tensor.data()?, [n_out, n_in])
-            }
-            None => Ok(Self(Kind::Dense(tensor.dequantize(&device)?))),
-        }
+        Ok(Self(match device.is_cpu() {
+            true => Kind::Dense(tensor.dequantize(&device)?),
+            false => Kind::Candle(QMatMul::from_arc(tensor)?),
+        }))
     }
 }

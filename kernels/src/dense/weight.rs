@@ -3,10 +3,8 @@
 use half::f16;
 
 use super::{CHUNK, DenseType, PAIR_BYTES, element::to_bf16};
-use crate::{pages::prefer_huge_pages, pool, quant::GROUP};
+use crate::{pages::AlignedBytes, pool, quant::GROUP};
 
-/// Where a packed matrix begins: on a cache line.
-const ALIGNMENT: usize = 64;
 /// Bytes of a weight.
 const WEIGHT_BYTES: usize = 2;
 
@@ -34,9 +32,7 @@ pub struct DenseWeight {
     n_in: usize,
     /// The groups of sixteen rows, one after the other. bf16 weights lie in pairs of inputs,
     /// `[n_in / 2][16][2]`, f16 weights input by input, `[n_in][16]`.
-    bytes: Vec<u8>,
-    /// Where in `bytes` the first group begins.
-    start: usize,
+    bytes: AlignedBytes,
 }
 
 impl std::fmt::Debug for DenseWeight {
@@ -88,14 +84,10 @@ impl DenseWeight {
         n_in: usize,
         bits: &(dyn Fn(usize, usize) -> u16 + Sync),
     ) -> Self {
-        let mut packed = Self { dense_type, n_out, n_in, bytes: Vec::new(), start: 0 };
-        let len = packed.memory_bytes();
-        // Zeros from the system are not touched until a thread writes them.
-        let mut bytes = vec![0u8; len + ALIGNMENT];
-        prefer_huge_pages(&mut bytes);
-        let start = bytes.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+        let mut packed = Self { dense_type, n_out, n_in, bytes: AlignedBytes::zeroed(0) };
+        let mut bytes = AlignedBytes::zeroed(packed.memory_bytes());
         let group_bytes = packed.group_bytes().max(1);
-        pool::global().run_chunks(&mut bytes[start..start + len], group_bytes, &|group, out| {
+        pool::global().run_chunks(&mut bytes, group_bytes, &|group, out| {
             for row in 0..GROUP.min(n_out - group * GROUP) {
                 for i in 0..n_in {
                     let at = packed.offset(row, i);
@@ -104,7 +96,6 @@ impl DenseWeight {
             }
         });
         packed.bytes = bytes;
-        packed.start = start;
         packed
     }
 
@@ -150,7 +141,7 @@ impl DenseWeight {
     /// `n` packed groups from number `first` on.
     pub(super) fn groups(&self, first: usize, n: usize) -> &[u8] {
         let group_bytes = self.group_bytes();
-        &self.bytes[self.start + first * group_bytes..][..n * group_bytes]
+        &self.bytes[first * group_bytes..][..n * group_bytes]
     }
 
     /// The weights of row `row`, as floats, into `out`.

@@ -4,10 +4,7 @@ use super::{
     BLOCK, BlockType, GROUP,
     tile::{self, RowBlock},
 };
-use crate::{pages::prefer_huge_pages, pool::Pool};
-
-/// Where a packed matrix begins: on a cache line.
-const ALIGNMENT: usize = 64;
+use crate::{pages::AlignedBytes, pool::Pool};
 
 /// Why a matrix cannot be packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -45,9 +42,7 @@ pub struct PackedWeight {
     n_out: usize,
     n_in: usize,
     /// The groups of sixteen rows, one after the other; each is its spans in order.
-    bytes: Vec<u8>,
-    /// Where in `bytes` the first group begins.
-    start: usize,
+    bytes: AlignedBytes,
 }
 
 impl std::fmt::Debug for PackedWeight {
@@ -85,12 +80,8 @@ impl PackedWeight {
             return Err(PackError::Size { block_type, n_out, n_in, expected, actual: bytes.len() });
         }
         let group_bytes = row_bytes * GROUP;
-        let packed_len = n_out.div_ceil(GROUP) * group_bytes;
-        // Zeros from the system are not touched until a thread writes them.
-        let mut packed = vec![0u8; packed_len + ALIGNMENT];
-        prefer_huge_pages(&mut packed);
-        let start = packed.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
-        pool.run_chunks(&mut packed[start..start + packed_len], group_bytes, &|group, out| {
+        let mut packed = AlignedBytes::zeroed(n_out.div_ceil(GROUP) * group_bytes);
+        pool.run_chunks(&mut packed, group_bytes, &|group, out| {
             let rows = bytes[group * group_bytes..].chunks_exact(row_bytes.max(1)).take(GROUP);
             for (row, blocks) in rows.enumerate() {
                 let spans = out.chunks_exact_mut(tile::span_bytes(block_type));
@@ -99,7 +90,7 @@ impl PackedWeight {
                 }
             }
         });
-        Ok(Self { block_type, n_out, n_in, bytes: packed, start })
+        Ok(Self { block_type, n_out, n_in, bytes: packed })
     }
 
     /// The type of the blocks.
@@ -135,7 +126,7 @@ impl PackedWeight {
     /// The packed group number `group`.
     pub(crate) fn group(&self, group: usize) -> &[u8] {
         let n = self.group_bytes();
-        &self.bytes[self.start + group * n..][..n]
+        &self.bytes[group * n..][..n]
     }
 
     /// The weights of row `row`, as floats, into `out`.

@@ -4,7 +4,10 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-use crate::test_weights::{dequantise, random_blocks};
+use crate::{
+    pages::ALIGNMENT,
+    test_weights::{dequantise, random_blocks},
+};
 
 #[rstest]
 fn a_packed_row_is_the_row_of_the_file(
