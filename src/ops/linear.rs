@@ -18,7 +18,7 @@ pub struct Linear(Parts);
 
 #[derive(Debug, Clone)]
 enum Parts {
-    /// All packed: one call of the kernels.
+    /// All packed, in blocks of one length: one call of the kernels.
     Packed(Vec<PackedPart>),
     /// Anything else: one product after the other.
     Single(Vec<(Weight, Option<Tensor>)>),
@@ -34,6 +34,10 @@ struct PackedPart {
 }
 
 impl PackedPart {
+    fn block_len(&self) -> usize {
+        self.weight.block_type().block_len()
+    }
+
     fn borrow(&self) -> Part<'_> {
         let gates = self.gates.as_ref().map(|(gate, up)| (*gate, up.as_ref()));
         Part { w: &self.weight, bias: self.bias.as_deref(), gates }
@@ -59,16 +63,19 @@ impl Linear {
             let bias = bias.as_ref().map(Tensor::to_vec1).transpose()?;
             Ok(Some(PackedPart { weight: Arc::clone(weight), bias, gates: None }))
         });
-        Ok(Self(match packed.collect::<Result<Option<Vec<_>>>>()? {
-            Some(packed) => Parts::Packed(packed),
-            None => Parts::Single(parts),
-        }))
+        let packed = packed.collect::<Result<Option<Vec<_>>>>()?;
+        let one_length = |packed: &Vec<PackedPart>| {
+            packed.windows(2).all(|pair| pair[0].block_len() == pair[1].block_len())
+        };
+        Ok(Self(packed.filter(one_length).map_or(Parts::Single(parts), Parts::Packed)))
     }
 
     /// A gate and what it gates, both `[n_out, n_in]`: `act(x·W₀ᵀ)·(x·W₁ᵀ)`.
     pub fn gated(gate: Gate, weights: [Weight; 2]) -> Self {
         Self(match &weights {
-            [Weight(Kind::Packed(weight)), Weight(Kind::Packed(up))] => {
+            [Weight(Kind::Packed(weight)), Weight(Kind::Packed(up))]
+                if weight.block_type().block_len() == up.block_type().block_len() =>
+            {
                 let gates = Some((gate, Arc::clone(up)));
                 Parts::Packed(vec![PackedPart { weight: Arc::clone(weight), bias: None, gates }])
             }

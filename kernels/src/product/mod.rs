@@ -5,7 +5,9 @@
 //! and the groups in the second. [`kernel`] computes one tile with one group.
 
 mod kernel;
+mod quants;
 mod scalar;
+mod scaling;
 mod task;
 mod tiles;
 
@@ -53,11 +55,11 @@ pub struct Product<'a> {
 /// [`Product`] with rows that are quantised for it.
 ///
 /// # Panics
-/// When a slice's length does not fit.
+/// When a slice's length does not fit, or the blocks of the parts differ in length.
 pub fn linear(source: RowSource<'_>, parts: &[Part<'_>], residual: Option<&[f32]>) -> Vec<f32> {
     let Some(first) = parts.first() else { return Vec::new() };
     ROWS.with_borrow_mut(|rows| {
-        rows.fill(source, first.w.n_in());
+        rows.fill(source, first.w.n_in(), first.w.block_type().block_len());
         Product { x: rows, parts, residual }.run()
     })
 }
@@ -85,6 +87,7 @@ impl Product<'_> {
         for Part { w, bias, gates } in parts {
             let shape = |w: &PackedWeight| [w.n_out(), w.n_in()];
             assert_eq!(x.n_in(), w.n_in(), "rows and weights differ in length");
+            assert_eq!(x.block_len(), w.block_type().block_len(), "rows and weights differ in blocks");
             assert!(
                 gates.is_none_or(|(_, up)| shape(up) == shape(w)),
                 "a gate has the shape of what it gates"

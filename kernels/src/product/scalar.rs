@@ -1,41 +1,52 @@
 //! The oracle of the other instruction sets: weight by weight, in plain Rust, with the same bits.
 
-use crate::quant::{BLOCK, BlockType, GROUP, RECORD_WORDS, tile};
+use crate::quant::{
+    BLOCK, BlockType, GROUP,
+    record::{self, block, super_block},
+    tile::{self, RowBlock},
+};
 
-/// `out[c][r]`: row `r` of the sixteen of `group` times row `c` of `records`, `[block][row]`.
+/// `out[c][r]`: row `r` of the sixteen of `group` times row `c` of `records`, `[span][row]`.
 pub(super) fn tile(block_type: BlockType, group: &[u8], records: &[u32], out: &mut [[f32; GROUP]]) {
-    let blocks_per_span = block_type.block_len() / BLOCK;
-    let n_rows = out.len();
+    let record_words = record::words(block_type.block_len());
+    let spans = group.chunks_exact(tile::span_bytes(block_type));
     out.fill([0.0; GROUP]);
-    for (i, records) in records.chunks_exact(n_rows * RECORD_WORDS).enumerate() {
-        let span_bytes = tile::span_bytes(block_type);
-        let span = &group[i / blocks_per_span * span_bytes..][..span_bytes];
+    for (span, records) in spans.zip(records.chunks_exact(out.len() * record_words)) {
         for r in 0..GROUP {
-            let block = tile::unpack(block_type, span, r, i % blocks_per_span);
-            for (record, out) in records.chunks_exact(RECORD_WORDS).zip(out.iter_mut()) {
-                out[r] = add_block(block_type, out[r], &block, record);
+            let blocks: Vec<RowBlock> = (0..block_type.block_len() / BLOCK)
+                .map(|block| tile::unpack(block_type, span, r, block))
+                .collect();
+            for (record, out) in records.chunks_exact(record_words).zip(out.iter_mut()) {
+                out[r] = add_span(block_type, out[r], &blocks, record);
             }
         }
     }
 }
 
-/// `sum` with the product of one block added: the operations of `kernel`, in its order.
-fn add_block(block_type: BlockType, sum: f32, block: &tile::RowBlock, record: &[u32]) -> f32 {
+/// `sum` with the product of one span added: the operations of `kernel`, in its order.
+fn add_span(block_type: BlockType, sum: f32, blocks: &[RowBlock], record: &[u32]) -> f32 {
     let zero_point = i32::from(block_type.zero_point().unwrap_or(0));
-    let mut halves = [0i32; 2];
-    let activations = record[..8].iter().flat_map(|word| word.to_le_bytes());
-    for (i, (q, x)) in block.quants.iter().zip(activations).enumerate() {
-        halves[i / (BLOCK / 2)] += (i32::from(*q) - zero_point) * i32::from(x.cast_signed());
-    }
-    let (scale, scaled_sum) = (f32::from_bits(record[8]), f32::from_bits(record[9]));
-    match block_type {
-        BlockType::Q6_K => {
-            let first = halves[0] as f32 * block.scales[0];
-            (halves[1] as f32).mul_add(block.scales[1], first).mul_add(scale, sum)
+    let float = |word: usize| f32::from_bits(record[word]);
+    let (mut products, mut minima) = (0, 0);
+    for (block, words) in blocks.iter().zip(record.chunks_exact(BLOCK / 4)) {
+        let activations = words.iter().flat_map(|word| word.to_le_bytes().map(u8::cast_signed));
+        for (i, (q, x)) in block.quants.iter().zip(activations).enumerate() {
+            let scale = i32::from(block.scales[i / (BLOCK / 2)]);
+            products += scale * (i32::from(*q) - zero_point) * i32::from(x);
+            minima += i32::from(block.minimum) * i32::from(x);
         }
+    }
+    let RowBlock { scale, minimum_scale, .. } = blocks[0];
+    match block_type {
+        BlockType::Q4_K | BlockType::Q5_K => {
+            let both = (minima as f32).mul_add(minimum_scale, products as f32 * scale);
+            both.mul_add(float(super_block::SCALE), sum)
+        }
+        BlockType::Q6_K => (products as f32 * scale).mul_add(float(super_block::SCALE), sum),
         _ => {
-            let sum = ((halves[0] + halves[1]) as f32).mul_add(block.scales[0] * scale, sum);
-            if block_type.zero_point().is_some() { sum } else { block.minimum.mul_add(scaled_sum, sum) }
+            let sum = (products as f32).mul_add(scale * float(block::SCALE), sum);
+            let has_minimum = block_type.zero_point().is_none();
+            if has_minimum { minimum_scale.mul_add(float(block::SCALED_SUM), sum) } else { sum }
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The tile functions of each instruction set: [`kernel::tile`] compiled for its features.
 
-use super::kernel::{
-    self, Bytes, Centred, FiveBits, Nibbles, Quants, Scaling, SignedScales, SixBitScales, SixBits, TileFn,
-    WithMinimum, select_tile,
+use super::{
+    kernel::{self, TileFn, select_tile},
+    quants::{Bytes, FiveBits, Nibbles, Quants, SixBits},
+    scaling::{Centred, Scaling, SignedScales, SixBitScales, WithMinimum},
 };
 use crate::{
     quant::{BlockType, GROUP},

@@ -7,16 +7,19 @@
 
 mod block_type;
 mod gguf;
+pub(crate) mod record;
 mod rows;
 pub(crate) mod tile;
 mod weight;
 
 pub use block_type::BlockType;
+pub(crate) use rows::MAX_TILE_ROWS;
 pub use rows::QuantisedRows;
-pub(crate) use rows::{MAX_TILE_ROWS, RECORD_WORDS};
 pub use weight::{PackError, PackedWeight};
 
-/// Weights that share one scale and one activation scale.
+/// Weights that a scale is shared by, at least in part, and that are multiplied together.
 pub(crate) const BLOCK: usize = 32;
+/// Weights whose blocks share a scale of scales.
+pub(crate) const SUPER_BLOCK: usize = 256;
 /// Weight rows that lie interleaved: as many as the widest register has 32-bit lanes.
 pub(crate) const GROUP: usize = 16;

@@ -2,37 +2,30 @@
 
 use std::{cell::RefCell, ops::Range};
 
-use super::BLOCK;
+use super::{
+    BLOCK, SUPER_BLOCK,
+    record::{self, write_block, write_super_block},
+};
 use crate::{
     cpu::vectorised,
     pool::{Pool, SharedMut},
     source::{RowSource, for_row_tasks},
 };
 
-/// 32-bit words of a record: eight with the 32 quantised values, the scale, the scaled sum, and the
-/// negated sums of the two halves.
-pub(crate) const RECORD_WORDS: usize = 12;
 /// Rows that one pass over the weights serves at most: their sums fill the registers.
 pub(crate) const MAX_TILE_ROWS: usize = 16;
 /// Up to so many rows, weights come from memory and the passes over them count: tiles are large. For
 /// more, they come from the cache, and tiles of this many are fastest, as measured on Zen 4.
 const FEW_ROWS: usize = 32;
 const USUAL_TILE_ROWS: usize = 8;
-/// 1.5·2²³: adding it rounds a small float to the nearest integer, ties to even, and leaves that
-/// integer in the low bits.
-const ROUNDER: f32 = 12_582_912.0;
-/// Largest magnitude below which a block counts as all zeros: the inverse of its scale would overflow.
-const SMALLEST: f32 = 1e-30;
-/// Largest quantised magnitude.
-const LARGEST_QUANT: f32 = 127.0;
-
 thread_local! {
     /// A row between what is done to it and its quantisation, kept for its memory.
     static SCRATCH: RefCell<Vec<f32>> = RefCell::default();
 }
 
-/// Rows of activations, `[n_rows, n_in]`, as signed bytes with a scale for each block of 32:
-/// `x ≈ scale·q`, `scale` the block's largest magnitude over 127.
+/// Rows of activations, `[n_rows, n_in]`, as signed bytes with a scale for each block, which has the
+/// length of the weights' blocks: `x ≈ scale·q`, `scale` the block's largest magnitude over 127, and in
+/// blocks of 256 larger where many values are as large.
 ///
 /// They lie as the products read them: in tiles of a few rows, block by block, `[tile][block][row]`
 /// records. How many rows a tile has depends on `n_rows`; what a record holds only on its row.
@@ -47,7 +40,7 @@ pub struct QuantisedRows {
 pub(crate) struct RowTile<'a> {
     /// Which rows.
     pub(crate) rows: Range<usize>,
-    /// Their records, `[block][row][RECORD_WORDS]`.
+    /// Their records, `[block][row]`.
     pub(crate) records: &'a [u32],
 }
 
@@ -57,21 +50,26 @@ impl QuantisedRows {
         Self::default()
     }
 
-    /// Quantises rows of `n_in` in place of what was there.
+    /// Quantises rows of `n_in`, in blocks of 32 or 256, in place of what was there.
     ///
     /// # Panics
-    /// When `n_in` is zero or not a multiple of 32, or the source is not whole rows of it.
-    pub fn fill(&mut self, source: RowSource<'_>, n_in: usize) {
-        self.fill_on(crate::pool::global(), source, n_in);
+    /// When blocks have another length, `n_in` is zero or not a multiple of theirs, or the source is
+    /// not whole rows of it.
+    pub fn fill(&mut self, source: RowSource<'_>, n_in: usize, block_len: usize) {
+        self.fill_on(crate::pool::global(), source, n_in, block_len);
     }
 
     /// [`QuantisedRows::fill`] on the threads of `pool`.
     ///
     /// # Panics
     /// As [`QuantisedRows::fill`].
-    pub fn fill_on(&mut self, pool: &Pool, source: RowSource<'_>, n_in: usize) {
-        assert!(n_in > 0 && n_in.is_multiple_of(BLOCK), "rows of {n_in} are not whole blocks of {BLOCK}");
-        self.layout = Layout { n_rows: source.n_rows(n_in), n_in };
+    pub fn fill_on(&mut self, pool: &Pool, source: RowSource<'_>, n_in: usize, block_len: usize) {
+        assert!([BLOCK, SUPER_BLOCK].contains(&block_len), "there are no blocks of {block_len}");
+        assert!(
+            n_in > 0 && n_in.is_multiple_of(block_len),
+            "rows of {n_in} are not whole blocks of {block_len}"
+        );
+        self.layout = Layout { n_rows: source.n_rows(n_in), n_in, block_len };
         self.words.resize(self.layout.n_rows * self.layout.row_words(), 0);
         let target = Target { layout: self.layout, words: SharedMut(self.words.as_mut_ptr()) };
         for_row_tasks(pool, self.layout.n_rows, n_in, &|rows| {
@@ -92,6 +90,11 @@ impl QuantisedRows {
         self.layout.n_in
     }
 
+    /// Values that share a scale.
+    pub fn block_len(&self) -> usize {
+        self.layout.block_len
+    }
+
     /// Tiles of at most [`MAX_TILE_ROWS`], as equal as can be.
     pub(crate) fn n_tiles(&self) -> usize {
         self.layout.n_tiles()
@@ -110,6 +113,7 @@ impl QuantisedRows {
 struct Layout {
     n_rows: usize,
     n_in: usize,
+    block_len: usize,
 }
 
 impl Layout {
@@ -135,7 +139,7 @@ impl Layout {
 
     /// Words that the records of one row take.
     fn row_words(self) -> usize {
-        self.n_in / BLOCK * RECORD_WORDS
+        self.n_in / self.block_len * record::words(self.block_len)
     }
 }
 
@@ -153,43 +157,32 @@ vectorised! {
 #[inline(always)]
 fn quantise_rows_plain(source: RowSource<'_>, rows: Range<usize>, scratch: &mut [f32], target: &Target) {
     for row in rows {
-        let (blocks, _) = source.row(row, scratch).as_chunks::<BLOCK>();
-        let tile = target.layout.tile_around(row);
-        let first = tile.start * target.layout.row_words() + (row - tile.start) * RECORD_WORDS;
-        for (i, block) in blocks.iter().enumerate() {
-            let word = first + i * tile.len() * RECORD_WORDS;
-            // SAFETY: inside the words, of which the tile has `row_words` for each of its rows; this
-            // task alone has this row, and each row its own records.
-            let record = unsafe { &mut *target.words.get().add(word).cast::<[u32; RECORD_WORDS]>() };
-            quantise_block(block, record);
+        let x = source.row(row, scratch);
+        if target.layout.block_len == SUPER_BLOCK {
+            write_row(x, row, target, write_super_block);
+        } else {
+            write_row(x, row, target, write_block);
         }
     }
 }
 
-/// Quantises one block. Written in loops of fixed length without branches, so that it vectorises.
+/// Writes the records of one row, `N` values and `W` words each.
 #[inline(always)]
-fn quantise_block(x: &[f32; BLOCK], record: &mut [u32; RECORD_WORDS]) {
-    // The bits of magnitudes order as the magnitudes do, and NaN lies above infinity: what is not
-    // finite makes the scale so, and the products with it.
-    let largest = x.iter().fold(0, |largest, x| largest.max(x.to_bits() & !(1 << 31)));
-    let largest = f32::from_bits(largest);
-    let scale = if largest < SMALLEST { 0.0 } else { largest / LARGEST_QUANT };
-    let inverse = if largest < SMALLEST { 0.0 } else { LARGEST_QUANT / largest };
-    let mut quants = [0i8; BLOCK];
-    for (q, x) in quants.iter_mut().zip(x) {
-        *q = (x * inverse + ROUNDER).to_bits() as i8;
+fn write_row<const N: usize, const W: usize>(
+    x: &[f32],
+    row: usize,
+    target: &Target,
+    write: impl Fn(&[f32; N], &mut [u32; W]),
+) {
+    debug_assert_eq!([N, W], [target.layout.block_len, record::words(N)]);
+    let tile = target.layout.tile_around(row);
+    let first = tile.start * target.layout.row_words() + (row - tile.start) * W;
+    for (i, x) in x.as_chunks::<N>().0.iter().enumerate() {
+        // SAFETY: inside the words, of which the tile has `row_words` for each of its rows; this
+        // task alone has this row, and each row its own records.
+        let record = unsafe { &mut *target.words.get().add(first + i * tile.len() * W).cast::<[u32; W]>() };
+        write(x, record);
     }
-    let (halves, _) = quants.as_chunks::<{ BLOCK / 2 }>();
-    let sum = |half: &[i8; BLOCK / 2]| half.iter().map(|q| i32::from(*q)).sum::<i32>();
-    let sums = [sum(&halves[0]), sum(&halves[1])];
-    let (quads, _) = quants.as_chunks::<4>();
-    for (word, quad) in record.iter_mut().zip(quads) {
-        *word = u32::from_le_bytes(quad.map(i8::cast_unsigned));
-    }
-    record[8] = scale.to_bits();
-    record[9] = (scale * (sums[0] + sums[1]) as f32).to_bits();
-    record[10] = (-sums[0]).cast_unsigned();
-    record[11] = (-sums[1]).cast_unsigned();
 }
 
 #[cfg(test)]
@@ -199,77 +192,134 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::quant::record::{block, super_block};
 
-    fn quantised(x: &[f32], n_in: usize) -> QuantisedRows {
+    fn quantised(x: &[f32], n_in: usize, block_len: usize) -> QuantisedRows {
         let mut rows = QuantisedRows::new();
-        rows.fill(RowSource::Plain(x), n_in);
+        rows.fill(RowSource::Plain(x), n_in, block_len);
         rows
     }
 
-    /// Row `row` as the records have it: values, and the sums that they carry.
-    fn read(rows: &QuantisedRows, row: usize) -> (Vec<f32>, Vec<f32>, Vec<i32>) {
+    /// A row as its records have it.
+    #[derive(Debug, Default, PartialEq)]
+    struct Read {
+        values: Vec<f32>,
+        /// For each value.
+        scales: Vec<f32>,
+        quants: Vec<i32>,
+        /// `Σ scale·q` over each block of 32.
+        sums: Vec<f32>,
+        /// `Σ q` over each half of it.
+        half_sums: Vec<i32>,
+    }
+
+    fn read(rows: &QuantisedRows, row: usize) -> Read {
+        let block_len = rows.block_len();
         let tile = (0..rows.n_tiles()).map(|t| rows.tile(t)).find(|t| t.rows.contains(&row)).unwrap();
-        let (mut values, mut sums, mut half_sums) = (vec![], vec![], vec![]);
-        let records: Vec<&[u32]> = tile.records.chunks_exact(RECORD_WORDS).collect();
-        for record in records.iter().skip(row - tile.rows.start).step_by(tile.rows.len()) {
-            let scale = f32::from_bits(record[8]);
-            let quants = record[..8].iter().flat_map(|word| word.to_le_bytes());
-            values.extend(quants.map(|q| f32::from(q.cast_signed()) * scale));
-            sums.push(f32::from_bits(record[9]));
-            half_sums.extend(record[10..].iter().map(|word| -word.cast_signed()));
+        let records = tile.records.chunks_exact(record::words(block_len));
+        let mut read = Read::default();
+        for record in records.skip(row - tile.rows.start).step_by(tile.rows.len()) {
+            let scale = f32::from_bits(record[block_len / 4]);
+            let quants = record[..block_len / 4].iter().flat_map(|word| word.to_le_bytes());
+            let quants: Vec<i32> = quants.map(|q| i32::from(q.cast_signed())).collect();
+            read.values.extend(quants.iter().map(|q| *q as f32 * scale));
+            read.quants.extend(quants);
+            read.scales.extend(vec![scale; block_len]);
+            if block_len == SUPER_BLOCK {
+                let pairs = &record[super_block::BLOCK_SUMS..][..4];
+                let sums = pairs.iter().flat_map(|pair| [*pair as i16, (*pair >> 16) as i16]);
+                read.sums.extend(sums.map(|sum| f32::from(sum) * scale));
+                let zeros = &record[super_block::ZEROS..][..16];
+                read.half_sums.extend(zeros.iter().map(|zero| zero.cast_signed() / -32));
+            } else {
+                read.sums.push(f32::from_bits(record[block::SCALED_SUM]));
+                let sums = &record[block::NEGATED_HALF_SUMS..][..2];
+                read.half_sums.extend(sums.iter().map(|sum| -sum.cast_signed()));
+            }
         }
-        (values, sums, half_sums)
+        read
+    }
+
+    fn case() -> impl Strategy<Value = (usize, usize, Vec<f32>)> {
+        let value = prop_oneof![8 => -3f32..3.0, 1 => Just(0.0), 1 => -1e4f32..1e4, 4 => Just(2.5)];
+        (prop::sample::select(vec![BLOCK, SUPER_BLOCK]), 1usize..5, 0usize..40).prop_flat_map(
+            move |(block_len, blocks, rows)| {
+                let n_in = blocks * block_len;
+                let rows = if block_len == SUPER_BLOCK { rows / 8 } else { rows };
+                (Just(block_len), Just(n_in), prop::collection::vec(value.clone(), n_in * rows))
+            },
+        )
     }
 
     proptest! {
         #[test]
-        fn values_come_back_within_half_a_step(
-            (x, n_in) in (1usize..5, 0usize..40).prop_flat_map(|(blocks, rows)| (
-                proptest::collection::vec(prop_oneof![8 => -3f32..3.0, 1 => Just(0.0), 1 => -1e4f32..1e4], blocks * BLOCK * rows),
-                Just(blocks * BLOCK),
-            )),
-        ) {
-            let rows = quantised(&x, n_in);
+        fn values_come_back_within_half_a_step((block_len, n_in, x) in case()) {
+            let rows = quantised(&x, n_in, block_len);
             prop_assert_eq!(rows.n_rows(), x.len() / n_in);
             for (row, x) in x.chunks_exact(n_in).enumerate() {
-                let (values, sums, half_sums) = read(&rows, row);
-                for (i, (x, got)) in x.chunks_exact(BLOCK).zip(values.chunks_exact(BLOCK)).enumerate() {
-                    let step = x.iter().fold(0f32, |m, x| m.max(x.abs())) / 127.0;
-                    for (x, got) in x.iter().zip(got) {
-                        prop_assert!((x - got).abs() <= step * 0.5001);
-                    }
-                    let sum: f32 = got.iter().sum();
-                    prop_assert!((sum - sums[i]).abs() <= step * 1e-2);
-                    let quants: i32 = half_sums[2 * i] + half_sums[2 * i + 1];
-                    prop_assert!((quants as f32 * step - sum).abs() <= step * 1e-2);
+                let read_row = read(&rows, row);
+                for ((x, got), scale) in x.iter().zip(&read_row.values).zip(&read_row.scales) {
+                    prop_assert!((x - got).abs() <= scale * 0.5001);
                 }
-                let alone = quantised(x, n_in);
-                prop_assert_eq!(read(&alone, 0), (values, sums, half_sums));
+                for (i, values) in read_row.values.chunks_exact(BLOCK).enumerate() {
+                    let sum: f32 = values.iter().sum();
+                    prop_assert!((sum - read_row.sums[i]).abs() <= read_row.scales[i * BLOCK] * 1e-2);
+                }
+                for (quants, sum) in read_row.quants.chunks_exact(BLOCK / 2).zip(&read_row.half_sums) {
+                    prop_assert_eq!(quants.iter().sum::<i32>(), *sum);
+                }
+                prop_assert_eq!(read(&quantised(x, n_in, block_len), 0), read_row);
+            }
+        }
+
+        #[test]
+        fn steps_are_as_small_as_the_products_allow((block_len, n_in, x) in case()) {
+            let rows = quantised(&x, n_in, block_len);
+            for (row, x) in x.chunks_exact(n_in).enumerate() {
+                let read = read(&rows, row);
+                for ((x, scales), quants) in x
+                    .chunks_exact(block_len)
+                    .zip(read.scales.chunks_exact(block_len))
+                    .zip(read.quants.chunks_exact(block_len))
+                {
+                    let finest = x.iter().fold(0f32, |m, x| m.max(x.abs())) / 127.0;
+                    let of_half = |quants: &[i32]| quants.iter().map(|q| q.abs()).sum::<i32>();
+                    let largest_half = quants.chunks_exact(16).map(of_half).max().unwrap();
+                    if block_len == SUPER_BLOCK && scales[0] > finest {
+                        prop_assert!((1000..=1023).contains(&largest_half), "{largest_half}");
+                    } else {
+                        prop_assert_eq!(scales[0], finest);
+                        prop_assert!(block_len == BLOCK || largest_half <= 1023, "{largest_half}");
+                    }
+                }
             }
         }
     }
 
     #[test]
     fn what_is_not_finite_stays_so() {
-        for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
-            let mut x = [1f32; BLOCK];
+        for (bad, block_len) in
+            [f32::NAN, f32::INFINITY, f32::NEG_INFINITY].into_iter().zip([BLOCK, SUPER_BLOCK, SUPER_BLOCK])
+        {
+            let mut x = vec![1f32; block_len];
             x[7] = bad;
-            let rows = quantised(&x, BLOCK);
-            assert!(!f32::from_bits(rows.words[8]).is_finite());
+            assert!(!read(&quantised(&x, block_len, block_len), 0).scales[0].is_finite());
         }
     }
 
     #[test]
     fn tiny_values_are_zeros() {
-        let (values, ..) = read(&quantised(&[1e-38; BLOCK], BLOCK), 0);
-        assert_eq!(values, [0.0; BLOCK]);
+        for block_len in [BLOCK, SUPER_BLOCK] {
+            let read = read(&quantised(&vec![1e-38; block_len], block_len, block_len), 0);
+            assert_eq!(read.values, vec![0.0; block_len]);
+        }
     }
 
     #[test]
     fn memory_is_used_again() {
-        let mut rows = quantised(&[1.0; 20 * BLOCK], BLOCK);
-        rows.fill(RowSource::Plain(&[2.0; 3 * BLOCK]), BLOCK);
+        let mut rows = quantised(&[1.0; 20 * BLOCK], BLOCK, BLOCK);
+        rows.fill(RowSource::Plain(&[2.0; 3 * BLOCK]), BLOCK, BLOCK);
         assert_eq!((rows.n_rows(), rows.tile(0).rows), (3, 0..3));
-        assert_eq!(read(&rows, 2).0, [2.0; BLOCK]);
+        assert_eq!(read(&rows, 2).values, [2.0; BLOCK]);
     }
 }

@@ -5,8 +5,9 @@
 //! scales, then the quantised weights of each block of 32.
 //!
 //! - Header: 16 scales (f16); 16 minima or scales of minima (f16) where the type has them; then for
-//!   Q4_K and Q5_K the 6-bit values, `[value][row]`, the last four of the sixteen in the upper bits of
-//!   the first twelve; for Q6_K the signed scales, `[16-weight block][row]`.
+//!   Q4_K and Q5_K 256 values of 6 bits, the scales `[block][row]` and the minima
+//!   `[pair of blocks][row][block]`, the last 64 of them in the upper bits of the first 192; for Q6_K
+//!   the signed scales, `[block][row][half of it]`.
 //! - Weights of a block of 32, in *quads* of four neighbours: a plane is 64 bytes, `[row][4]`.
 //!   8 bits: eight planes, one a quad. Fewer: four planes of nibbles, quad `j` low and quad `j + 4`
 //!   high; then for 5 bits one plane with the fifth bit of quad `j` in bit `j`, for 6 bits two planes
@@ -59,21 +60,34 @@ fn pack_header(block_type: BlockType, block: &[u8], row: usize, header: &mut [u8
         BlockType::Q4_K | BlockType::Q5_K => {
             let values = gguf::read_six_bit_values(block);
             let rest = &mut header[2 * F16_ROW..];
-            for (i, value) in values[..12].iter().enumerate() {
-                let upper = values[12 + i % 4] >> (i / 4 * 2) & 3;
-                rest[i * GROUP + row] = value | upper << 6;
+            for (i, value) in values.into_iter().enumerate() {
+                let at = six_bit_position(i, row);
+                match at.checked_sub(SIX_BIT_BYTES) {
+                    None => rest[at] |= value,
+                    Some(at) => (0..3).for_each(|i| rest[i * PLANE + at] |= (value >> (2 * i) & 3) << 6),
+                }
             }
         }
         BlockType::Q6_K => {
             for (i, scale) in gguf::read_signed_scales(block).iter().enumerate() {
-                header[F16_ROW + i * GROUP + row] = *scale;
+                header[F16_ROW + pair_position(i, row)] = *scale;
             }
         }
         _ => {}
     }
 }
 
-/// The packed 6-bit values of sixteen rows, each in its own byte: `[value][row]`.
+/// Where value `i` of `row` lies in `[i / 2][row][i % 2]`.
+fn pair_position(i: usize, row: usize) -> usize {
+    i / 2 * 2 * GROUP + 2 * row + i % 2
+}
+
+/// Where value `i` of `row` lies among the 6-bit values, of which the first eight are scales.
+fn six_bit_position(i: usize, row: usize) -> usize {
+    if i < 8 { i * GROUP + row } else { pair_position(i, row) }
+}
+
+/// The packed 6-bit values of sixteen rows, each in its own byte.
 #[inline(always)]
 pub(crate) fn unpack_six_bit_values(packed: &[u8; SIX_BIT_BYTES]) -> [u8; SIX_BIT_VALUES * GROUP] {
     let mut values = [0; SIX_BIT_VALUES * GROUP];
@@ -110,14 +124,17 @@ fn pack_quants(bits: usize, values: &[u8], row: usize, planes: &mut [u8]) {
     }
 }
 
-/// One block of 32 of one row: each weight is `scale·q + minimum`, with a scale and a minimum for
-/// each half.
+/// One block of 32 of one row: a weight is `scale·scales[half]·(q − zero point) +
+/// minimum_scale·minimum`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RowBlock {
     pub(crate) quants: [u8; BLOCK],
-    pub(crate) scales: [f32; 2],
-    /// Zero for the types with a zero point.
-    pub(crate) minimum: f32,
+    pub(crate) scale: f32,
+    /// 1 for the types that have but one scale.
+    pub(crate) scales: [i8; 2],
+    pub(crate) minimum_scale: f32,
+    /// 1 for the types that have but one minimum, 0 for those with a zero point.
+    pub(crate) minimum: u8,
 }
 
 /// Reads the block of 32 number `block` of `row` out of a span.
@@ -125,24 +142,25 @@ pub(crate) fn unpack(block_type: BlockType, span: &[u8], row: usize, block: usiz
     let (header, quants) = span.split_at(GROUP * block_type.header_bytes());
     let f16_at = |i: usize| gguf::f16_value(u16::from_le_bytes([header[i], header[i + 1]]));
     let scale = f16_at(2 * row);
+    let minimum_scale = || f16_at(F16_ROW + 2 * row);
     let mut planes = quants.chunks_exact(quant_bytes(block_type)).skip(block);
     let quants = planes.next().map_or([0; BLOCK], |planes| unpack_quants(block_type.bits(), planes, row));
-    let (scales, minimum) = match block_type {
-        BlockType::Q4_0 | BlockType::Q5_0 | BlockType::Q8_0 => ([scale; 2], 0.0),
-        BlockType::Q4_1 | BlockType::Q5_1 => ([scale; 2], f16_at(F16_ROW + 2 * row)),
+    let (scales, minimum_scale, minimum) = match block_type {
+        BlockType::Q4_0 | BlockType::Q5_0 | BlockType::Q8_0 => ([1; 2], 0.0, 0),
+        BlockType::Q4_1 | BlockType::Q5_1 => ([1; 2], minimum_scale(), 1),
         BlockType::Q4_K | BlockType::Q5_K => {
             let mut packed = [0; SIX_BIT_BYTES];
             packed.copy_from_slice(&header[2 * F16_ROW..]);
             let values = unpack_six_bit_values(&packed);
-            let value = |i: usize| f32::from(values[i * GROUP + row]);
-            ([scale * value(block); 2], -f16_at(F16_ROW + 2 * row) * value(8 + block))
+            let value = |i: usize| values[six_bit_position(i, row)];
+            ([value(block).cast_signed(); 2], -minimum_scale(), value(8 + block))
         }
         BlockType::Q6_K => {
-            let signed = |half: usize| header[F16_ROW + (2 * block + half) * GROUP + row].cast_signed();
-            ([0, 1].map(|half| scale * f32::from(signed(half))), 0.0)
+            let signed = |half| header[F16_ROW + pair_position(2 * block + half, row)].cast_signed();
+            ([0, 1].map(signed), 0.0, 0)
         }
     };
-    RowBlock { quants, scales, minimum }
+    RowBlock { quants, scale, scales, minimum_scale, minimum }
 }
 
 fn unpack_quants(bits: usize, planes: &[u8], row: usize) -> [u8; BLOCK] {

@@ -147,7 +147,8 @@ impl PackedWeight {
     fn dequantise(&self, block: &RowBlock, out: &mut [f32]) {
         let zero_point = f32::from(self.block_type.zero_point().unwrap_or(0));
         for (i, (q, out)) in block.quants.iter().zip(out).enumerate() {
-            *out = (f32::from(*q) - zero_point) * block.scales[i / 16] + block.minimum;
+            let scale = block.scale * f32::from(block.scales[i / (BLOCK / 2)]);
+            *out = (f32::from(*q) - zero_point) * scale + block.minimum_scale * f32::from(block.minimum);
         }
     }
 }

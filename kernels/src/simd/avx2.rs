@@ -74,6 +74,24 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn splat_int(from: *const u32) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_set1_epi32(from.read().cast_signed()) }
+    }
+
+    #[inline(always)]
+    unsafe fn pair([low, high]: [__m256i; 2]) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_blend_epi16::<0xaa>(low, _mm256_slli_epi32::<16>(high)) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_pairs(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)) }
+    }
+
+    #[inline(always)]
     unsafe fn add_int(a: __m256i, b: __m256i) -> __m256i {
         // SAFETY: see `load`.
         unsafe { _mm256_add_epi32(a, b) }
@@ -119,15 +137,24 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn load_u8(from: *const u8) -> __m256 {
+    unsafe fn load_u8_twice(from: *const u8) -> __m256i {
         // SAFETY: see `load`.
-        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()))) }
+        unsafe {
+            let bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()));
+            Self::pair([bytes; 2])
+        }
     }
 
     #[inline(always)]
-    unsafe fn load_i8(from: *const u8) -> __m256 {
+    unsafe fn load_u8_pairs(from: *const u8) -> __m256i {
         // SAFETY: see `load`.
-        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(from.cast()))) }
+        unsafe { _mm256_cvtepu8_epi16(_mm_loadu_si128(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8_pairs(from: *const u8) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())) }
     }
 
     #[inline(always)]

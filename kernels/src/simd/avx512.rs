@@ -4,6 +4,9 @@ use std::arch::x86_64::*;
 
 use super::Simd;
 
+/// The truth table of `a & b | c`.
+const AND_OR: i32 = 0xea;
+
 /// The instruction set.
 pub(crate) struct Avx512;
 
@@ -27,8 +30,6 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn and_byte_or(a: __m512i, mask: u8, c: __m512i) -> __m512i {
-        /// The truth table of `a & b | c`.
-        const AND_OR: i32 = 0xea;
         // SAFETY: see `load`.
         unsafe { _mm512_ternarylogic_epi32::<AND_OR>(a, _mm512_set1_epi8(mask.cast_signed()), c) }
     }
@@ -67,6 +68,27 @@ impl Simd for Avx512 {
     unsafe fn splat_shifted<const N: i32>(from: *const u32) -> __m512i {
         // SAFETY: see `load`.
         unsafe { _mm512_sll_epi32(_mm512_set1_epi32(from.read().cast_signed()), _mm_cvtsi32_si128(N)) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_int(from: *const u32) -> __m512i {
+        // SAFETY: see `load`.
+        unsafe { _mm512_set1_epi32(from.read().cast_signed()) }
+    }
+
+    #[inline(always)]
+    unsafe fn pair([low, high]: [__m512i; 2]) -> __m512i {
+        // SAFETY: see `load`.
+        unsafe {
+            let high = _mm512_slli_epi32::<16>(high);
+            _mm512_ternarylogic_epi32::<AND_OR>(low, _mm512_set1_epi32(0xffff), high)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_pairs(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see `load`.
+        unsafe { _mm512_dpwssd_epi32(sum, a, b) }
     }
 
     #[inline(always)]
@@ -115,15 +137,24 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn load_u8(from: *const u8) -> __m512 {
+    unsafe fn load_u8_twice(from: *const u8) -> __m512i {
         // SAFETY: see `load`.
-        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()))) }
+        unsafe {
+            let bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()));
+            Self::pair([bytes; 2])
+        }
     }
 
     #[inline(always)]
-    unsafe fn load_i8(from: *const u8) -> __m512 {
+    unsafe fn load_u8_pairs(from: *const u8) -> __m512i {
         // SAFETY: see `load`.
-        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(from.cast()))) }
+        unsafe { _mm512_cvtepu8_epi16(_mm256_loadu_si256(from.cast())) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8_pairs(from: *const u8) -> __m512i {
+        // SAFETY: see `load`.
+        unsafe { _mm512_cvtepi8_epi16(_mm256_loadu_si256(from.cast())) }
     }
 
     #[inline(always)]

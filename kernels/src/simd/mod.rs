@@ -49,6 +49,12 @@ pub(crate) trait Simd {
     unsafe fn zero_int() -> Self::Int;
     /// The integer at `from`, times 2ᴺ, in every lane.
     unsafe fn splat_shifted<const N: i32>(from: *const u32) -> Self::Int;
+    /// The integer at `from` in every lane.
+    unsafe fn splat_int(from: *const u32) -> Self::Int;
+    /// The lower sixteen bits of the lanes of both, the first's as the lower ones.
+    unsafe fn pair(halves: [Self::Int; 2]) -> Self::Int;
+    /// `sum + Σ a·b` over the two signed sixteen-bit halves of each lane.
+    unsafe fn dot_pairs(sum: Self::Int, a: Self::Int, b: Self::Int) -> Self::Int;
     /// Lanewise sum.
     unsafe fn add_int(a: Self::Int, b: Self::Int) -> Self::Int;
     /// Lanes as floats.
@@ -63,10 +69,12 @@ pub(crate) trait Simd {
     unsafe fn load_f16(from: *const u8) -> Self::Float;
     /// `ROWS` bf16 as floats.
     unsafe fn load_bf16(from: *const u8) -> Self::Float;
-    /// `ROWS` unsigned bytes as floats.
-    unsafe fn load_u8(from: *const u8) -> Self::Float;
-    /// `ROWS` signed bytes as floats.
-    unsafe fn load_i8(from: *const u8) -> Self::Float;
+    /// `ROWS` unsigned bytes, each in both halves of its lane.
+    unsafe fn load_u8_twice(from: *const u8) -> Self::Int;
+    /// `ROWS` pairs of unsigned bytes, a pair in the halves of its lane.
+    unsafe fn load_u8_pairs(from: *const u8) -> Self::Int;
+    /// `ROWS` pairs of signed bytes, a pair in the halves of its lane.
+    unsafe fn load_i8_pairs(from: *const u8) -> Self::Int;
     /// `a·b`.
     unsafe fn mul(a: Self::Float, b: Self::Float) -> Self::Float;
     /// `a·b + c`, rounded once.

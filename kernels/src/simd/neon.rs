@@ -83,6 +83,28 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    unsafe fn splat_int(from: *const u32) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vdupq_n_s32(from.read().cast_signed()) }
+    }
+
+    #[inline(always)]
+    unsafe fn pair([low, high]: [int32x4_t; 2]) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vsliq_n_s32::<16>(low, high) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_pairs(sum: int32x4_t, a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe {
+            let (a, b) = (vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b));
+            let low = vmull_s16(vget_low_s16(a), vget_low_s16(b));
+            vaddq_s32(sum, vpaddq_s32(low, vmull_high_s16(a, b)))
+        }
+    }
+
+    #[inline(always)]
     unsafe fn add_int(a: int32x4_t, b: int32x4_t) -> int32x4_t {
         // SAFETY: see `load`.
         unsafe { vaddq_s32(a, b) }
@@ -128,21 +150,24 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    unsafe fn load_u8(from: *const u8) -> float32x4_t {
+    unsafe fn load_u8_twice(from: *const u8) -> int32x4_t {
         // SAFETY: see `load`.
         unsafe {
-            let floats = from.cast::<[u8; 4]>().read().map(f32::from);
-            vld1q_f32(floats.as_ptr())
+            let bytes = from.cast::<[u8; 4]>().read().map(|byte| i32::from(byte) * 0x1_0001);
+            vld1q_s32(bytes.as_ptr())
         }
     }
 
     #[inline(always)]
-    unsafe fn load_i8(from: *const u8) -> float32x4_t {
+    unsafe fn load_u8_pairs(from: *const u8) -> int32x4_t {
         // SAFETY: see `load`.
-        unsafe {
-            let floats = from.cast::<[i8; 4]>().read().map(f32::from);
-            vld1q_f32(floats.as_ptr())
-        }
+        unsafe { vreinterpretq_s32_u16(vmovl_u8(vld1_u8(from))) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_i8_pairs(from: *const u8) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vreinterpretq_s32_s16(vmovl_s8(vld1_s8(from.cast()))) }
     }
 
     #[inline(always)]
