@@ -62,7 +62,7 @@ impl KvElement for bf16 {
 }
 
 /// `Σ a[i]·b[i]`.
-#[inline]
+#[inline(always)]
 pub(crate) fn dot<T: KvElement>(a: &[f32], b: &[T]) -> f32 {
     debug_assert_eq!(a.len(), b.len());
     let mut sums = [0f32; LANES];

@@ -4,10 +4,10 @@ use std::{cell::RefCell, ops::Range};
 
 use super::{
     BLOCK, SUPER_BLOCK,
-    record::{self, write_block, write_super_block},
+    record::{self, OfBlock, OfSuperBlock, Plain, Quantise, Record, Registers},
 };
 use crate::{
-    cpu::vectorised,
+    cpu::InstructionSet,
     pool::{Pool, SharedMut},
     source::{RowSource, for_row_tasks},
 };
@@ -64,6 +64,17 @@ impl QuantisedRows {
     /// # Panics
     /// As [`QuantisedRows::fill`].
     pub fn fill_on(&mut self, pool: &Pool, source: RowSource<'_>, n_in: usize, block_len: usize) {
+        self.fill_with(InstructionSet::chosen(), pool, source, [n_in, block_len]);
+    }
+
+    /// [`QuantisedRows::fill_on`] with an instruction set that the processor has.
+    fn fill_with(
+        &mut self,
+        set: InstructionSet,
+        pool: &Pool,
+        source: RowSource<'_>,
+        [n_in, block_len]: [usize; 2],
+    ) {
         assert!([BLOCK, SUPER_BLOCK].contains(&block_len), "there are no blocks of {block_len}");
         assert!(
             n_in > 0 && n_in.is_multiple_of(block_len),
@@ -75,7 +86,8 @@ impl QuantisedRows {
         for_row_tasks(pool, self.layout.n_rows, n_in, &|rows| {
             SCRATCH.with_borrow_mut(|scratch| {
                 scratch.resize(n_in, 0.0);
-                quantise_rows(source, rows, scratch, &target);
+                // SAFETY: the processor has the set.
+                unsafe { quantise_rows(set, source, rows, scratch, &target) };
             });
         });
     }
@@ -149,30 +161,82 @@ struct Target {
     words: SharedMut<u32>,
 }
 
-vectorised! {
-    /// Quantises some rows; `scratch` has room for one.
-    fn quantise_rows(source: RowSource<'_>, rows: Range<usize>, scratch: &mut [f32], target: &Target) = quantise_rows_plain;
+/// Quantises some rows; `scratch` has room for one.
+///
+/// # Safety
+/// The processor has `set`.
+unsafe fn quantise_rows(
+    set: InstructionSet,
+    source: RowSource<'_>,
+    rows: Range<usize>,
+    scratch: &mut [f32],
+    target: &Target,
+) {
+    // SAFETY: as this function.
+    unsafe {
+        match set {
+            InstructionSet::Scalar => quantise_rows_on::<Plain>(source, rows, scratch, target),
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx2 => avx2(source, rows, scratch, target),
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::Avx512 => avx512(source, rows, scratch, target),
+            #[cfg(target_arch = "aarch64")]
+            InstructionSet::Neon => {
+                quantise_rows_on::<Registers<crate::simd::Neon>>(source, rows, scratch, target);
+            }
+        }
+    }
 }
 
+/// # Safety
+/// The processor has these features.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
+unsafe fn avx512(source: RowSource<'_>, rows: Range<usize>, scratch: &mut [f32], target: &Target) {
+    // SAFETY: as this function.
+    unsafe { quantise_rows_on::<Registers<crate::simd::Avx512>>(source, rows, scratch, target) }
+}
+
+/// # Safety
+/// The processor has these features.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2(source: RowSource<'_>, rows: Range<usize>, scratch: &mut [f32], target: &Target) {
+    // SAFETY: as this function.
+    unsafe { quantise_rows_on::<Registers<crate::simd::Avx2>>(source, rows, scratch, target) }
+}
+
+/// # Safety
+/// As [`Quantise::half`].
 #[inline(always)]
-fn quantise_rows_plain(source: RowSource<'_>, rows: Range<usize>, scratch: &mut [f32], target: &Target) {
+unsafe fn quantise_rows_on<Q: Quantise>(
+    source: RowSource<'_>,
+    rows: Range<usize>,
+    scratch: &mut [f32],
+    target: &Target,
+) {
     for row in rows {
         let x = source.row(row, scratch);
-        if target.layout.block_len == SUPER_BLOCK {
-            write_row(x, row, target, write_super_block);
-        } else {
-            write_row(x, row, target, write_block);
+        // SAFETY: as this function.
+        unsafe {
+            if target.layout.block_len == SUPER_BLOCK {
+                write_row::<Q, OfSuperBlock, _, _>(x, row, target);
+            } else {
+                write_row::<Q, OfBlock, _, _>(x, row, target);
+            }
         }
     }
 }
 
 /// Writes the records of one row, `N` values and `W` words each.
+///
+/// # Safety
+/// As [`Quantise::half`].
 #[inline(always)]
-fn write_row<const N: usize, const W: usize>(
+unsafe fn write_row<Q: Quantise, R: Record<N, W>, const N: usize, const W: usize>(
     x: &[f32],
     row: usize,
     target: &Target,
-    write: impl Fn(&[f32; N], &mut [u32; W]),
 ) {
     debug_assert_eq!([N, W], [target.layout.block_len, record::words(N)]);
     let tile = target.layout.tile_around(row);
@@ -181,7 +245,8 @@ fn write_row<const N: usize, const W: usize>(
         // SAFETY: inside the words, of which the tile has `row_words` for each of its rows; this
         // task alone has this row, and each row its own records.
         let record = unsafe { &mut *target.words.get().add(first + i * tile.len() * W).cast::<[u32; W]>() };
-        write(x, record);
+        // SAFETY: as this function.
+        unsafe { R::write::<Q>(x, record) };
     }
 }
 
@@ -269,6 +334,16 @@ mod tests {
                     prop_assert_eq!(quants.iter().sum::<i32>(), *sum);
                 }
                 prop_assert_eq!(read(&quantised(x, n_in, block_len), 0), read_row);
+            }
+        }
+
+        #[test]
+        fn every_instruction_set_writes_the_same((block_len, n_in, x) in case()) {
+            let want = quantised(&x, n_in, block_len).words;
+            for set in InstructionSet::available() {
+                let mut rows = QuantisedRows::new();
+                rows.fill_with(set, crate::pool::global(), RowSource::Plain(&x), [n_in, block_len]);
+                prop_assert!(rows.words == want, "{:?} differs", set);
             }
         }
 

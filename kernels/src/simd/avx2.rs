@@ -104,6 +104,40 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn round(a: __m256) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_cvtps_epi32(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn magnitude(a: __m256i) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_abs_epi32(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn sum(a: __m256i) -> i32 {
+        // SAFETY: see `load`.
+        unsafe {
+            let halves = _mm_add_epi32(_mm256_castsi256_si128(a), _mm256_extracti128_si256::<1>(a));
+            let quarters = _mm_add_epi32(halves, _mm_shuffle_epi32::<0b00_00_11_10>(halves));
+            _mm_cvtsi128_si32(_mm_add_epi32(quarters, _mm_shuffle_epi32::<1>(quarters)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(to: *mut i8, a: __m256i) {
+        // SAFETY: see `load`.
+        unsafe {
+            // The lowest bytes of the lanes, as the lowest of each half.
+            let lowest = _mm256_set1_epi64x(0x0c08_0400);
+            let bytes = _mm256_shuffle_epi8(a, lowest);
+            to.cast::<i32>().write_unaligned(_mm256_extract_epi32::<0>(bytes));
+            to.cast::<i32>().add(1).write_unaligned(_mm256_extract_epi32::<4>(bytes));
+        }
+    }
+
+    #[inline(always)]
     unsafe fn zero() -> __m256 {
         // SAFETY: see `load`.
         unsafe { _mm256_setzero_ps() }

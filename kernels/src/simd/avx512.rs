@@ -104,6 +104,30 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    unsafe fn round(a: __m512) -> __m512i {
+        // SAFETY: see `load`.
+        unsafe { _mm512_cvtps_epi32(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn magnitude(a: __m512i) -> __m512i {
+        // SAFETY: see `load`.
+        unsafe { _mm512_abs_epi32(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn sum(a: __m512i) -> i32 {
+        // SAFETY: see `load`.
+        unsafe { _mm512_reduce_add_epi32(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(to: *mut i8, a: __m512i) {
+        // SAFETY: see `load`.
+        unsafe { _mm_storeu_si128(to.cast(), _mm512_cvtepi32_epi8(a)) }
+    }
+
+    #[inline(always)]
     unsafe fn zero() -> __m512 {
         // SAFETY: see `load`.
         unsafe { _mm512_setzero_ps() }

@@ -59,6 +59,15 @@ pub(crate) trait Simd {
     unsafe fn add_int(a: Self::Int, b: Self::Int) -> Self::Int;
     /// Lanes as floats.
     unsafe fn to_float(a: Self::Int) -> Self::Float;
+    /// The nearest integers, of two equally near ones the even. What is not finite or too large becomes
+    /// one whose lowest byte is zero.
+    unsafe fn round(a: Self::Float) -> Self::Int;
+    /// The magnitudes.
+    unsafe fn magnitude(a: Self::Int) -> Self::Int;
+    /// The sum of all lanes.
+    unsafe fn sum(a: Self::Int) -> i32;
+    /// Writes the lowest byte of every lane.
+    unsafe fn store_bytes(to: *mut i8, a: Self::Int);
     /// Zero in every lane.
     unsafe fn zero() -> Self::Float;
     /// The float whose bits are at `from`, in every lane.

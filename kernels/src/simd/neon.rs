@@ -117,6 +117,37 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
+    unsafe fn round(a: float32x4_t) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe {
+            // Saturates where the others give the smallest integer, which differs in the lowest byte.
+            let rounded = vcvtnq_s32_f32(a);
+            vbicq_s32(rounded, vreinterpretq_s32_u32(vceqq_s32(rounded, vdupq_n_s32(i32::MAX))))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn magnitude(a: int32x4_t) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vabsq_s32(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn sum(a: int32x4_t) -> i32 {
+        // SAFETY: see `load`.
+        unsafe { vaddvq_s32(a) }
+    }
+
+    #[inline(always)]
+    unsafe fn store_bytes(to: *mut i8, a: int32x4_t) {
+        // SAFETY: see `load`.
+        unsafe {
+            let bytes = vmovn_s16(vcombine_s16(vmovn_s32(a), vdup_n_s16(0)));
+            vst1_lane_s32::<0>(to.cast(), vreinterpret_s32_s8(bytes));
+        }
+    }
+
+    #[inline(always)]
     unsafe fn zero() -> float32x4_t {
         // SAFETY: see `load`.
         unsafe { vdupq_n_f32(0.0) }
