@@ -8,7 +8,7 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    engine::{EngineError, EventStream, Generate, ModelInfo, Request, Usage, read_to_end},
+    engine::{EngineError, EventStream, Generate, ModelInfo, Request, Speculation, Usage, read_to_end},
     model::{TokenId, chat::Message},
 };
 
@@ -44,7 +44,7 @@ impl<G: Generate> Generate for Recorder<G> {
     }
 
     fn submit(&self, request: Request) -> Result<EventStream, EngineError> {
-        if request.speculate {
+        if request.speculation != Speculation::Off {
             self.recorded.lock().unwrap_or_else(PoisonError::into_inner).push(request.clone());
         }
         self.model.submit(request)
@@ -74,9 +74,9 @@ pub async fn lookup_gain(model: &dyn Generate, requests: &[Request]) -> Result<L
     let (mut plain_time, mut lookup_time) = (Duration::ZERO, Duration::ZERO);
     let (mut n_tokens, mut n_different) = (0, 0);
     for request in requests {
-        let run = async |speculate| timed(model, Request { speculate, ..request.clone() }).await;
-        run(false).await?;
-        let (plain, guessed) = (run(false).await?, run(true).await?);
+        let plainly = Request { speculation: Speculation::Off, ..request.clone() };
+        timed(model, plainly.clone()).await?;
+        let (plain, guessed) = (timed(model, plainly).await?, timed(model, request.clone()).await?);
         plain_time += plain.took;
         lookup_time += guessed.took;
         n_tokens += plain.usage.completion_tokens;

@@ -48,7 +48,14 @@ pub(super) async fn run(mut setup: Setup, args: ServeArgs) -> Outcome {
     let greeting = greeting(&config, listener.local_addr()?, &model.id, &open).await?;
     // Whoever started the server may have stopped reading: no reason not to serve.
     let _ = writeln!(std::io::stdout(), "{greeting}");
-    let state = AppState::new(language_models, Arc::new(support), actions, metrics, config);
+    let support = Arc::new(support);
+    let warming = Arc::clone(&support);
+    tokio::spawn(async move {
+        if let Err(error) = warming.warm_up().await {
+            tracing::warn!(%error, "the first tickets will take longer");
+        }
+    });
+    let state = AppState::new(language_models, support, actions, metrics, config);
     Ok(api::serve(listener, state, told_to_stop()).await?)
 }
 

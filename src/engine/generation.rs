@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
 
 use super::{
     EngineError, Event, FinishReason, Request, Sampler, TokenLogprob, Usage, constraint::Constraint,
-    lookup::PromptLookup, observe::Observe, sampler::likelihood, text::TextStream,
+    lookup::Lookup, observe::Observe, sampler::likelihood, text::TextStream,
 };
 use crate::model::{TokenId, Tokenizer};
 
@@ -28,7 +28,7 @@ pub(super) struct Generation {
     sampler: Sampler,
     constraint: Option<Constraint>,
     text: TextStream,
-    lookup: Option<PromptLookup>,
+    lookup: Option<Lookup>,
     stop_tokens: Vec<TokenId>,
     ignore_end: bool,
     n_logprobs: Option<usize>,
@@ -58,7 +58,7 @@ impl Generation {
             sampler: Sampler::new(request.sampling, &request.prompt),
             constraint,
             text: TextStream::new(tokenizer, &request.stop),
-            lookup: request.speculate.then(PromptLookup::new),
+            lookup: Lookup::new(request.speculation, &request.prompt),
             stop_tokens: request.stop_tokens,
             ignore_end: request.ignore_end,
             n_logprobs: request.n_logprobs,
@@ -81,13 +81,14 @@ impl Generation {
         self.usage.cached_tokens = n_cached_tokens;
     }
 
-    /// What follows `tokens`, the whole sequence so far: what the grammar forces, else a guess.
-    pub(super) fn propose(&mut self, tokens: &[TokenId]) -> Vec<TokenId> {
+    /// What follows `tokens`, the whole sequence so far: what the grammar forces, else a guess that is
+    /// worth its while in a step of `n_rows`.
+    pub(super) fn propose(&mut self, tokens: &[TokenId], n_rows: usize) -> Vec<TokenId> {
         let forced = self.constraint.as_mut().map_or_else(Vec::new, Constraint::forced_tokens);
         if !forced.is_empty() {
             return forced;
         }
-        let mut guessed = self.lookup.as_mut().map_or_else(Vec::new, |lookup| lookup.propose(tokens));
+        let mut guessed = self.lookup.as_mut().map_or_else(Vec::new, |lookup| lookup.propose(tokens, n_rows));
         if let Some(constraint) = &mut self.constraint {
             // A constraint that cannot go on says so when it is asked for its mask.
             guessed.truncate(constraint.n_acceptable(&guessed).unwrap_or(0));

@@ -98,9 +98,8 @@ pub struct Request {
     pub n_logprobs: Option<usize>,
     /// Who goes first.
     pub priority: Priority,
-    /// Whether to guess ahead that the text repeats what stands in the prompt. It changes how fast
-    /// the text comes, never what it is.
-    pub speculate: bool,
+    /// What is guessed ahead.
+    pub speculation: Speculation,
 }
 
 impl Request {
@@ -116,9 +115,21 @@ impl Request {
             grammar: None,
             n_logprobs: None,
             priority: Priority::Interactive,
-            speculate: false,
+            speculation: Speculation::Off,
         }
     }
+}
+
+/// What is guessed ahead of the model. It changes how fast the text comes, never what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum Speculation {
+    /// Nothing.
+    #[default]
+    Off,
+    /// That the text repeats what stands in the prompt or in itself.
+    Prompt,
+    /// That it resembles this one, or else repeats as above.
+    Answer(Vec<TokenId>),
 }
 
 /// What a text has to conform to.

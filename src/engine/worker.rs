@@ -69,8 +69,8 @@ impl<M: Forward> Worker<M> {
     /// Plans a step, runs it and books what came of it.
     fn step(&mut self) {
         let under_way = &mut self.under_way;
-        let plan = self.scheduler.plan(&mut |id, tokens| {
-            under_way.get_mut(&id).map_or_else(Vec::new, |generation| generation.propose(tokens))
+        let plan = self.scheduler.plan(&mut |id, tokens, n_rows| {
+            under_way.get_mut(&id).map_or_else(Vec::new, |generation| generation.propose(tokens, n_rows))
         });
         let Some(plan) = plan else { return };
         let _span =

@@ -125,6 +125,14 @@ impl Support {
         };
         Ok(Self { parts, settings, handler, articles, phrases, writer })
     }
+
+    /// Does beforehand what every ticket would ask of the language model: to be called once it serves.
+    ///
+    /// # Errors
+    /// When the engine refuses a request or breaks off.
+    pub async fn warm_up(&self) -> Result<(), SupportError> {
+        self.writer.warm_up().await
+    }
 }
 
 /// A text for the customer, and who wrote it.

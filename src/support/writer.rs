@@ -6,7 +6,7 @@ use minijinja::context;
 use serde::Deserialize;
 
 use crate::{
-    engine::{Generate, Grammar, Request, Usage, read_to_end},
+    engine::{Generate, Priority, Request, Speculation, Usage, read_to_end},
     model::chat::{Message, Role},
 };
 
@@ -80,23 +80,55 @@ impl Writer {
         brief: &Brief,
         rejected: Option<Rejected<'_>>,
     ) -> Result<Written, SupportError> {
-        let message = shown(message);
         let points = brief.english();
+        let mut messages = self.task(&shown(message), &points)?;
+        if let Some(Rejected { draft, faults }) = rejected {
+            messages.push(Message::new(Role::Assistant, draft));
+            let again = self.prompts.render(Prompt::ComposeRetry, context! { faults => faults.to_vec() })?;
+            messages.push(Message::new(Role::User, again));
+        }
+        // A reply mostly says the points as they stand.
+        let speculation = Speculation::Answer(self.llm.text_prompt(&points.join(" "))?);
+        self.write(Request { speculation, ..self.request(&messages, self.max_reply_tokens)? }).await
+    }
+
+    /// Has the model read what all its tasks begin with, so that the first customer need not wait
+    /// for it.
+    ///
+    /// # Errors
+    /// When the engine refuses a request or breaks off.
+    pub(super) async fn warm_up(&self) -> Result<(), SupportError> {
+        let form = self.form(context! { message => "", questions => [(); 0], items => [(); 0] })?;
+        for messages in [self.task("", &[])?, form.to_vec()] {
+            let request = Request { priority: Priority::Batch, ..self.request(&messages, 1)? };
+            self.write(request).await?;
+        }
+        Ok(())
+    }
+
+    /// The messages that ask for a reply.
+    fn task(&self, message: &str, points: &[String]) -> Result<Vec<Message>, SupportError> {
         let store = self.store_name.as_deref().unwrap_or("an online shop").to_owned();
         let system = self.prompts.render(Prompt::ComposeSystem, context! { store })?;
-        let user = self.prompts.render(Prompt::ComposeUser, context! { message, points })?;
+        let user =
+            self.prompts.render(Prompt::ComposeUser, context! { message, points => points.to_vec() })?;
         let mut messages = vec![Message::new(Role::System, system)];
         for Example { message, points, reply } in self.examples.iter() {
             let task = self.prompts.render(Prompt::ComposeUser, context! { message, points })?;
             messages.extend([Message::new(Role::User, task), Message::new(Role::Assistant, reply)]);
         }
         messages.push(Message::new(Role::User, user));
-        if let Some(Rejected { draft, faults }) = rejected {
-            messages.push(Message::new(Role::Assistant, draft));
-            let again = self.prompts.render(Prompt::ComposeRetry, context! { faults => faults.to_vec() })?;
-            messages.push(Message::new(Role::User, again));
-        }
-        self.write(&messages, self.max_reply_tokens, None).await
+        Ok(messages)
+    }
+
+    /// The messages that ask for a form to be filled in.
+    ///
+    /// # Errors
+    /// When a template cannot be rendered.
+    pub(super) fn form(&self, fields: minijinja::Value) -> Result<[Message; 2], SupportError> {
+        let system = self.prompts.render(Prompt::ExtractSystem, context! {})?;
+        let user = self.prompts.render(Prompt::ExtractUser, fields)?;
+        Ok([Message::new(Role::System, system), Message::new(Role::User, user)])
     }
 
     /// A message in English.
@@ -106,26 +138,25 @@ impl Writer {
     pub(super) async fn english(&self, message: &str) -> Result<Written, SupportError> {
         let system = self.prompts.render(Prompt::TranslateSystem, context! {})?;
         let messages = [Message::new(Role::System, system), Message::new(Role::User, shown(message))];
-        self.write(&messages, MAX_TRANSLATION_TOKENS, None).await
+        self.write(self.request(&messages, MAX_TRANSLATION_TOKENS)?).await
     }
 
-    /// What the model answers to a conversation, within a grammar where there is one.
+    /// To answer a conversation.
+    ///
+    /// # Errors
+    /// When the model's template refuses the messages.
+    pub(super) fn request(&self, messages: &[Message], max_tokens: usize) -> Result<Request, SupportError> {
+        let prompt = self.llm.chat_prompt(messages)?;
+        // Replies and forms repeat what stands in the prompt nearly word for word.
+        let speculation = Speculation::Prompt;
+        Ok(Request { max_tokens: Some(max_tokens), speculation, ..Request::new(prompt) })
+    }
+
+    /// What the model answers.
     ///
     /// # Errors
     /// When the engine refuses the request or breaks off.
-    pub(super) async fn write(
-        &self,
-        messages: &[Message],
-        max_tokens: usize,
-        grammar: Option<Grammar>,
-    ) -> Result<Written, SupportError> {
-        let request = Request {
-            max_tokens: Some(max_tokens),
-            grammar,
-            // Replies and forms repeat what stands in the prompt nearly word for word.
-            speculate: true,
-            ..Request::new(self.llm.chat_prompt(messages)?)
-        };
+    pub(super) async fn write(&self, request: Request) -> Result<Written, SupportError> {
         let (text, usage) = read_to_end(self.llm.submit(request)?).await?;
         Ok(Written { text, usage })
     }

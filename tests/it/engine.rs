@@ -7,8 +7,8 @@ use futures::StreamExt;
 use serde_json::json;
 use tier0::{
     engine::{
-        Engine, EngineError, Event, FinishReason, Generate, Grammar, LoadSpec, Request, Sampling, Unobserved,
-        Usage,
+        Engine, EngineError, Event, FinishReason, Generate, Grammar, LoadSpec, Request, Sampling,
+        Speculation, Unobserved, Usage,
     },
     model::{
         TokenId,
@@ -223,7 +223,12 @@ async fn constrained_among_others(n_constrained: u64) {
         let sampling = Sampling { temperature: 1.0, seed, ..Sampling::default() };
         let grammar = (seed % 2 == 0).then(|| Grammar::JsonSchema(schema()));
         let is_constrained = grammar.is_some();
-        let request = Request { sampling, grammar, speculate: seed % 4 == 0, ..request(prompt.clone(), 90) };
+        let request = Request {
+            sampling,
+            grammar,
+            speculation: if seed % 4 == 0 { Speculation::Prompt } else { Speculation::Off },
+            ..request(prompt.clone(), 90)
+        };
         let engine = engine.clone();
         running.push(tokio::spawn(async move { (is_constrained, run(&engine, request).await) }));
     }
@@ -261,7 +266,7 @@ async fn a_shared_beginning_is_computed_once() {
 
     // Two equal prompts in the same step, and guessing ahead, change nothing.
     let twice = ask("Our shop answers with");
-    let guessing = Request { speculate: true, ..request(twice.clone(), 24) };
+    let guessing = Request { speculation: Speculation::Prompt, ..request(twice.clone(), 24) };
     let (plain, same, guessed) = tokio::join!(
         run(&engine, request(twice.clone(), 24)),
         run(&engine, request(twice.clone(), 24)),

@@ -94,7 +94,7 @@ impl Scale {
 /// Quantises half a block.
 pub(super) trait Quantise {
     /// Writes `x·inverse`, rounded to the nearest integers, as bytes; returns their sum and that of
-    /// their magnitudes.
+    /// their magnitudes. Where something is not finite these may be anything: the scale is not either.
     ///
     /// # Safety
     /// The processor has the instruction set that is meant.
@@ -151,9 +151,9 @@ impl Record<BLOCK, { block::WORDS }> for OfBlock {
             [*sum, _] = unsafe { Q::half(x, scale.inverse, quants) };
         }
         record[block::SCALE] = scale.scale.to_bits();
-        record[block::SCALED_SUM] = (scale.scale * (sums[0] + sums[1]) as f32).to_bits();
-        record[block::NEGATED_HALF_SUMS] = (-sums[0]).cast_unsigned();
-        record[block::NEGATED_HALF_SUMS + 1] = (-sums[1]).cast_unsigned();
+        record[block::SCALED_SUM] = (scale.scale * sums[0].wrapping_add(sums[1]) as f32).to_bits();
+        record[block::NEGATED_HALF_SUMS] = sums[0].wrapping_neg().cast_unsigned();
+        record[block::NEGATED_HALF_SUMS + 1] = sums[1].wrapping_neg().cast_unsigned();
     }
 }
 
@@ -174,12 +174,12 @@ impl Record<SUPER_BLOCK, { super_block::WORDS }> for OfSuperBlock {
         }
         record[super_block::SCALE] = scale.scale.to_bits();
         for (zero, sum) in record[super_block::ZEROS..].iter_mut().zip(sums) {
-            *zero = (-32 * sum).cast_unsigned();
+            *zero = sum.wrapping_mul(-32).cast_unsigned();
         }
         for (pair, sums) in
             record[super_block::BLOCK_SUMS..super_block::ZEROS].iter_mut().zip(sums.as_chunks::<4>().0)
         {
-            let [low, high] = [sums[0] + sums[1], sums[2] + sums[3]].map(i32::cast_unsigned);
+            let [low, high] = [0, 2].map(|i| sums[i].wrapping_add(sums[i + 1]).cast_unsigned());
             *pair = low & 0xffff | high << 16;
         }
     }

@@ -6,9 +6,9 @@ use super::{
 };
 use crate::{engine::radix::common_prefix, model::TokenId};
 
-/// Proposes tokens that may follow a sequence, to be verified in the step at hand. More than there
-/// is room for are cut off.
-pub type Drafter<'a> = dyn FnMut(SeqId, &[TokenId]) -> Vec<TokenId> + 'a;
+/// Proposes tokens that may follow a sequence, to be verified in the step at hand, which has about so
+/// many rows without anybody's. More than there is room for are cut off.
+pub type Drafter<'a> = dyn FnMut(SeqId, &[TokenId], usize) -> Vec<TokenId> + 'a;
 
 /// What came of a waiting sequence.
 enum Admitted {
@@ -67,7 +67,7 @@ impl Scheduler {
         let mut index = 0;
         while index < self.running.len() {
             if self.running[index].is_decoding() && self.make_room(index) {
-                let drafts = self.draft(index, draft_budget, drafter);
+                let drafts = self.draft(index, draft_budget, n_decodes + n_reserved, drafter);
                 draft_budget -= drafts.len();
                 plan.entries.push(self.running[index].take(1, &drafts, self.config.block_size));
             }
@@ -106,14 +106,20 @@ impl Scheduler {
 
     /// Drafts for a sequence, as many as budget, `max_tokens` and blocks allow; nobody is preempted
     /// for them.
-    fn draft(&mut self, index: usize, budget: usize, drafter: &mut Drafter<'_>) -> Vec<TokenId> {
+    fn draft(
+        &mut self,
+        index: usize,
+        budget: usize,
+        n_rows: usize,
+        drafter: &mut Drafter<'_>,
+    ) -> Vec<TokenId> {
         let Running { sequence, table, .. } = &mut self.running[index];
         // The step itself yields one token more than it has drafts.
         let n_most = budget.min(sequence.n_left() - 1);
         if n_most == 0 {
             return vec![];
         }
-        let mut drafts = drafter(sequence.id, &sequence.tokens);
+        let mut drafts = drafter(sequence.id, &sequence.tokens, n_rows);
         drafts.truncate(n_most);
         if !self.memory.grow(table, sequence.tokens.len() + drafts.len()) {
             let n_slots = table.blocks().len() * self.config.block_size;

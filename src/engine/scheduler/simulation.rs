@@ -200,7 +200,7 @@ impl Simulation {
         let decoding: BTreeSet<SeqId> =
             self.scheduler.running.iter().filter(is_decoding).map(id_of).collect();
         let (n_drafts, rng) = (self.n_drafts, &mut self.rng);
-        let plan = self.scheduler.plan(&mut |_, tokens| draft(tokens, n_drafts, rng));
+        let plan = self.scheduler.plan(&mut |_, tokens, _| draft(tokens, n_drafts, rng));
         let Some(plan) = plan else {
             assert!(self.scheduler.is_idle(), "there is work, but no plan");
             return None;

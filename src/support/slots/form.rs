@@ -6,15 +6,13 @@ use serde_json::{Map, Value, json};
 
 use super::{Reading, items, payment};
 use crate::{
-    engine::{Grammar, Usage},
-    model::chat::{Message, Role},
+    engine::{Grammar, Request, Usage},
     playbook::{SlotKind, SlotSpec},
 };
 
 use super::super::{
     SupportError,
     case_facts::method_name,
-    prompts::Prompt,
     words::words,
     writer::{Writer, Written, shown},
 };
@@ -74,11 +72,10 @@ impl Form {
         let questions: Vec<_> =
             self.questions.iter().map(|q| context! { name => &q.name, ask => &q.ask }).collect();
         let items = reading.order.map(items::labels).unwrap_or_default();
-        let system = writer.prompts.render(Prompt::ExtractSystem, context! {})?;
-        let user = writer.prompts.render(Prompt::ExtractUser, context! { message, questions, items })?;
-        let messages = [Message::new(Role::System, system), Message::new(Role::User, user)];
-        let grammar = Grammar::JsonSchema(self.schema());
-        let Written { text, usage } = writer.write(&messages, MAX_TOKENS, Some(grammar)).await?;
+        let messages = writer.form(context! { message, questions, items })?;
+        let grammar = Some(Grammar::JsonSchema(self.schema()));
+        let request = Request { grammar, ..writer.request(&messages, MAX_TOKENS)? };
+        let Written { text, usage } = writer.write(request).await?;
         // A form that ran into its limit is as good as empty: the rules will ask.
         Ok((Answers(serde_json::from_str(&text).unwrap_or_default()), usage))
     }

@@ -47,6 +47,11 @@ const ORIGINAL_WORDS: [&str; 16] = [
     "payment method i used",
     "the way i bought it",
 ];
+/// Without one of these, who names the way the order was paid means it.
+const CONTRAST_WORDS: [&str; 16] = [
+    "not", "don't", "doesn't", "can't", "cannot", "isn't", "instead", "rather", "except", "other", "else",
+    "but", "longer", "closed", "expired", "lost",
+];
 /// Words for methods of somebody else's, or new ones.
 const FOREIGN_WORDS: [&str; 22] = [
     "debit card",
@@ -109,8 +114,13 @@ pub(super) fn read(
             .map_or(Reading::NotSaid, |method| own(method, original.as_deref())),
         None => Reading::NotSaid,
     };
-    // The model alone does not make a method foreign that the customer never spoke of.
-    let reading = if of_words == Reading::NotSaid { Reading::NotSaid } else { of_words.max(of_model) };
+    // The model alone does not make a method foreign that the customer never spoke of, nor another one
+    // of what the customer plainly calls the original.
+    let reading = match of_words {
+        Reading::NotSaid => Reading::NotSaid,
+        Reading::Original if !mentions(said, &CONTRAST_WORDS) => Reading::Original,
+        of_words => of_words.max(of_model),
+    };
     facts(reading, methods, original.as_deref())
 }
 
@@ -202,6 +212,18 @@ mod tests {
     #[case::the_model_knows_better(
         Some(FOREIGN),
         "Refund my aunt's account, not the way I paid",
+        "foreign",
+        Value::Null
+    )]
+    #[case::nothing_speaks_against_the_words(
+        Some(FOREIGN),
+        "If there is a difference, use the card I paid with",
+        "original",
+        json!("paypal_1")
+    )]
+    #[case::a_contrast_does(
+        Some(FOREIGN),
+        "The card I paid with has expired, use my aunt's",
         "foreign",
         Value::Null
     )]

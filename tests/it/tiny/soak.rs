@@ -10,7 +10,7 @@ use rand_chacha::ChaCha8Rng;
 use tier0::{
     engine::{
         Engine, EngineError, Event, Generate, LoadedModel, ModelInfo, Priority, Request, Sampler, Sampling,
-        Unobserved,
+        Speculation, Unobserved,
     },
     model::{
         Batch, CausalLm, ChatTemplate, Decoder, Forward, Gguf, KvCacheSpec, SequenceSlice, TokenId, Tokenizer,
@@ -67,7 +67,7 @@ fn requests(n: usize, most_tokens: usize) -> Vec<Request> {
                 max_tokens: Some(rng.random_range(1..=most_tokens)),
                 sampling: Sampling { temperature, top_p: 0.95, seed: i as u64, ..Sampling::default() },
                 n_logprobs: Some(0),
-                speculate: rng.random_bool(0.5),
+                speculation: if rng.random_bool(0.5) { Speculation::Prompt } else { Speculation::Off },
                 priority: if rng.random_bool(0.3) { Priority::Batch } else { Priority::Interactive },
                 ..Request::new([beginning.as_slice(), &own].concat())
             }
