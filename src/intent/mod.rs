@@ -34,6 +34,7 @@ pub use head::{IntentHead, TrainingFacts};
 pub use mask::mask;
 pub use oos::{OUT_OF_SCOPE, OutOfScopeReport};
 pub use parts::parts;
+pub use sentences::requests;
 pub use training::{TrainOptions, Trained, train};
 
 use crate::embed::EmbedError;

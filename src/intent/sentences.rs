@@ -39,7 +39,7 @@ struct Sentence<'a> {
 }
 
 /// The sentences of `text` that may ask for something, each with single spaces.
-pub(super) fn requests(text: &str) -> Vec<String> {
+pub fn requests(text: &str) -> Vec<String> {
     let sentences = split(text);
     let kept: Vec<String> = without_signature(&sentences)
         .iter()

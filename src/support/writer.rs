@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     engine::{Generate, Priority, Request, Speculation, Usage, read_to_end},
+    intent::requests,
     model::chat::{Message, Role},
 };
 
@@ -81,7 +82,8 @@ impl Writer {
         rejected: Option<Rejected<'_>>,
     ) -> Result<Written, SupportError> {
         let points = brief.english();
-        let mut messages = self.task(&shown(message), &points)?;
+        // Greeting, signature and the like take time to read and have no answer.
+        let mut messages = self.task(&shown(&requests(message).join(" ")), &points)?;
         if let Some(Rejected { draft, faults }) = rejected {
             messages.push(Message::new(Role::Assistant, draft));
             let again = self.prompts.render(Prompt::ComposeRetry, context! { faults => faults.to_vec() })?;

@@ -25,12 +25,17 @@ const N_CONSTRAINED: u64 = 12;
 const N_CONSTRAINED_THOROUGH: u64 = 100;
 
 fn engine() -> Option<Engine> {
+    engine_with(CONTEXT_LENGTH)
+}
+
+/// The small model, alone; `None`, with a message, where it is not to be had.
+pub(crate) fn engine_with(context_length: usize) -> Option<Engine> {
     let path = models::local(MODEL)?.gguf().unwrap();
     let spec = LoadSpec {
         id: MODEL.to_owned(),
         path,
         device: Device::Cpu,
-        context_length: CONTEXT_LENGTH,
+        context_length,
         kv_memory_bytes: 64 << 20,
         kv_type: DType::BF16,
         observer: Arc::new(Unobserved),

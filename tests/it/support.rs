@@ -1,12 +1,14 @@
 //! The ticket pipeline over the demo store, the real embedding model and a scripted writer.
 
+use std::sync::Arc;
+
 use rstest::rstest;
 use serde_json::{Value, json};
 use tier0::{
     actions::{ActionError, ConfirmAction},
     model::chat::{Message, Role},
     store::{EmailAddress, OrderStore, Sender, demo},
-    support::{AnswerTicket, Channel, Decision, Outcome, SupportError, Ticket, WrittenBy},
+    support::{AnswerTicket, Channel, Decision, Mode, Outcome, SupportError, Ticket, WrittenBy},
 };
 
 use crate::shop::{Shop, Writer, from_maya, shop, ticket};
@@ -36,6 +38,24 @@ async fn the_owner_gets_the_tracking_number_with_its_source() {
     assert_eq!(report.order_ids, [demo::SHIPPED_ORDER]);
     assert_eq!(report.intents[0].label, "track_order");
     assert!(!report.citations.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_tickets_share_is_read_before_the_first_one_comes() {
+    let Some(shop) = shop().await else { return };
+    let mut answers = Vec::new();
+    for is_warm in [false, true] {
+        let engine = tokio::task::spawn_blocking(|| crate::engine::engine_with(2048)).await.unwrap();
+        let Some(engine) = engine else { return };
+        let support = shop.support_by(Mode::Reply, Arc::new(engine));
+        if is_warm {
+            support.warm_up().await.unwrap();
+        }
+        answers.push(support.answer(&from_maya("Where is my order #T10023?")).await.unwrap());
+    }
+    let [cold, warm] = &answers[..] else { unreachable!() };
+    assert_eq!(cold.content, warm.content);
+    assert!(warm.usage.cached_tokens > cold.usage.cached_tokens + 300, "{:?} {:?}", cold.usage, warm.usage);
 }
 
 #[rstest]
