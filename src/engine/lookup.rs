@@ -57,10 +57,8 @@ impl Lookup {
             return Vec::new();
         }
         for n in NGRAM_LENS.rev().filter(|n| *n <= tokens.len()) {
-            let (before, ngram) = tokens.split_at(tokens.len() - n);
-            let predicted = self.continue_predicted(ngram);
-            let found = match predicted {
-                None if n >= SHORTEST_IN_PROMPT => continuation(before, tokens, ngram),
+            let found = match self.continue_predicted(&tokens[tokens.len() - n..]) {
+                None if n >= SHORTEST_IN_PROMPT => continuation(tokens, n),
                 predicted => predicted,
             };
             if let Some(rest) = found {
@@ -117,11 +115,11 @@ impl Lookup {
     }
 }
 
-/// What followed the last earlier occurrence of `ngram`, with which `tokens` ends after `before`.
-fn continuation<'a>(before: &[TokenId], tokens: &'a [TokenId], ngram: &[TokenId]) -> Option<&'a [TokenId]> {
-    let n_starts = before.len();
-    let at = (0..n_starts).rev().find(|at| tokens[*at..].starts_with(ngram))?;
-    Some(&tokens[at + ngram.len()..])
+/// What followed the last `n` tokens where they stood before, the last time that they did.
+fn continuation(tokens: &[TokenId], n: usize) -> Option<&[TokenId]> {
+    let ngram = &tokens[tokens.len() - n..];
+    let at = tokens[..tokens.len() - 1].windows(n).rposition(|window| window == ngram)?;
+    Some(&tokens[at + n..])
 }
 
 #[cfg(test)]

@@ -131,7 +131,7 @@ impl Support {
     /// # Errors
     /// When the engine refuses a request or breaks off.
     pub async fn warm_up(&self) -> Result<(), SupportError> {
-        self.writer.warm_up().await
+        self.writer.warm_up(self.settings.wording == Wording::Model).await
     }
 }
 

@@ -95,13 +95,14 @@ impl Writer {
     }
 
     /// Has the model read what all its tasks begin with, so that the first customer need not wait
-    /// for it.
+    /// for it: forms, and replies if it writes them.
     ///
     /// # Errors
     /// When the engine refuses a request or breaks off.
-    pub(super) async fn warm_up(&self) -> Result<(), SupportError> {
+    pub(super) async fn warm_up(&self, writes_replies: bool) -> Result<(), SupportError> {
         let form = self.form(context! { message => "", questions => [(); 0], items => [(); 0] })?;
-        for messages in [self.task("", &[])?, form.to_vec()] {
+        let reply = writes_replies.then(|| self.task("", &[])).transpose()?;
+        for messages in [Some(form.to_vec()), reply].into_iter().flatten() {
             let request = Request { priority: Priority::Batch, ..self.request(&messages, 1)? };
             self.write(request).await?;
         }

@@ -1,18 +1,17 @@
 //! The product of sixteen weight rows with a few rows of activations, written once for all
-//! instruction sets and types.
+//! instruction sets and types with blocks of 32; [`super_block`](super::super_block) has the others.
 //!
 //! A weight is `scale·q + minimum` and an activation `s·x`, with `q` and `x` integers. Over the weights
 //! of a block: `Σ (scale·q + minimum)·s·x = scale·s·Σ q·x + minimum·(s·Σ x)`. The first sum is one of
 //! integers, the second comes with the activations. A type with a zero point `z` in place of minima
-//! starts the first sum at `−z·Σ x`. In a super-block of 256, whose blocks have integers for scales and
-//! minima, `Σ scale·Σ q·x` over its blocks is one of integers too ([`scaling`](super::scaling)).
+//! starts the first sum at `−z·Σ x`.
 //!
-//! The sums over the spans are floats, added span by span in order: the order, and with it every bit,
-//! is the same however many rows there are.
+//! The sums over the blocks are floats, added block by block in order: the order, and with it every
+//! bit, is the same however many rows there are.
 
 use super::{quants::Quants, scaling::Scaling};
 use crate::{
-    quant::{BLOCK, GROUP},
+    quant::{BLOCK, GROUP, record::block},
     simd::Simd,
 };
 
@@ -24,9 +23,8 @@ const PREFETCH_FEW: usize = 512;
 const PREFETCH_MORE: usize = 2048;
 /// Bytes of a cache line.
 const LINE: usize = 64;
-/// Words of activations in a block of 32, and in half of it.
-const BLOCK_WORDS: usize = BLOCK / 4;
-const HALF_WORDS: usize = BLOCK_WORDS / 2;
+/// Words of activations in half a block of 32.
+const HALF_WORDS: usize = BLOCK / 8;
 
 /// `out[c][r]`: row `r` of the sixteen of `group` times row `c` of the `C` of `records`.
 ///
@@ -41,10 +39,10 @@ pub(super) unsafe fn tile<S: Simd, Q: Quants, K: Scaling, const C: usize>(
     records: &[u32],
     out: &mut [[f32; GROUP]],
 ) {
-    let span_bytes = K::HEADER + K::BLOCKS * Q::BYTES;
+    let span_bytes = K::HEADER + Q::BYTES;
     let n_spans = group.len() / span_bytes;
     assert_eq!(group.len(), n_spans * span_bytes);
-    assert_eq!(records.len(), n_spans * C * K::RECORD_WORDS);
+    assert_eq!(records.len(), n_spans * C * block::WORDS);
     assert_eq!(out.len(), C);
     for row in (0..GROUP).step_by(S::ROWS) {
         let (mut header, mut record) = (group.as_ptr(), records.as_ptr());
@@ -53,37 +51,21 @@ pub(super) unsafe fn tile<S: Simd, Q: Quants, K: Scaling, const C: usize>(
         unsafe {
             let mut sums = [S::zero(); C];
             for _ in 0..n_spans {
+                let planes = header.add(K::HEADER);
+                prefetch::<S>(planes, span_bytes, C);
                 let span = K::span::<S>(header, row);
-                let mut products = [S::zero_int(); C];
-                let mut planes = header.add(K::HEADER);
-                for i in 0..K::BLOCKS {
-                    prefetch::<S>(planes, Q::BYTES + K::HEADER / K::BLOCKS, C);
-                    let w = Q::unpack::<S>(planes.add(4 * row));
-                    let block = K::block::<S>(&span, header, row, i);
-                    for c in 0..C {
-                        let record = record.add(c * K::RECORD_WORDS);
-                        let mut halves = K::start::<S>(record, i);
-                        let x = record.add(i * BLOCK_WORDS);
-                        for j in 0..HALF_WORDS {
-                            halves[0] = Q::dot::<S>(halves[0], w[j], x.add(j));
-                            halves[1] = Q::dot::<S>(halves[1], w[HALF_WORDS + j], x.add(HALF_WORDS + j));
-                        }
-                        products[c] = K::add::<S>(products[c], halves, block);
-                        // At once where it can be, so that a single product takes a register.
-                        if K::BLOCKS == 1 {
-                            sums[c] = K::finish::<S>(sums[c], products[c], &span, record);
-                        }
+                let w = Q::unpack::<S>(planes.add(4 * row));
+                for sum in &mut sums {
+                    // Two chains, so that one need not wait for the other.
+                    let mut halves = [K::start::<S>(record), S::zero_int()];
+                    for j in 0..HALF_WORDS {
+                        halves[0] = Q::dot::<S>(halves[0], w[j], record.add(j));
+                        halves[1] = Q::dot::<S>(halves[1], w[HALF_WORDS + j], record.add(HALF_WORDS + j));
                     }
-                    planes = planes.add(Q::BYTES);
-                }
-                if K::BLOCKS > 1 {
-                    for c in 0..C {
-                        let record = record.add(c * K::RECORD_WORDS);
-                        sums[c] = K::finish::<S>(sums[c], products[c], &span, record);
-                    }
+                    *sum = K::finish::<S>(*sum, S::add_int(halves[0], halves[1]), &span, record);
+                    record = record.add(block::WORDS);
                 }
                 header = header.add(span_bytes);
-                record = record.add(C * K::RECORD_WORDS);
             }
             for (sum, out) in sums.into_iter().zip(out.iter_mut()) {
                 S::store(out.as_mut_ptr().add(row), sum);
@@ -97,7 +79,7 @@ pub(super) unsafe fn tile<S: Simd, Q: Quants, K: Scaling, const C: usize>(
 /// # Safety
 /// As for [`Simd`].
 #[inline(always)]
-unsafe fn prefetch<S: Simd>(weights: *const u8, n_bytes: usize, n_rows: usize) {
+pub(super) unsafe fn prefetch<S: Simd>(weights: *const u8, n_bytes: usize, n_rows: usize) {
     for line in (0..n_bytes).step_by(LINE) {
         // SAFETY: as this function.
         unsafe {
@@ -110,42 +92,27 @@ unsafe fn prefetch<S: Simd>(weights: *const u8, n_bytes: usize, n_rows: usize) {
     }
 }
 
-/// A [`tile`] for one type and number of rows.
-pub(super) type TileFn = unsafe fn(&[u8], &[u32], &mut [[f32; GROUP]]);
-
-/// The instance of `$tile::<Quants, Scaling, C>` for a block type and a number of rows of 1 to 16.
-macro_rules! select_tile {
-    ($tile:ident, $block_type:expr, $n_rows:expr) => {
-        match $block_type {
-            BlockType::Q4_0 => select_tile!(@rows $tile, Nibbles, Centred<3>, $n_rows),
-            BlockType::Q4_1 => select_tile!(@rows $tile, Nibbles, WithMinimum, $n_rows),
-            BlockType::Q5_0 => select_tile!(@rows $tile, FiveBits, Centred<4>, $n_rows),
-            BlockType::Q5_1 => select_tile!(@rows $tile, FiveBits, WithMinimum, $n_rows),
-            BlockType::Q8_0 => select_tile!(@rows $tile, Bytes, Centred<7>, $n_rows),
-            BlockType::Q4_K => select_tile!(@rows $tile, Nibbles, SixBitScales, $n_rows),
-            BlockType::Q5_K => select_tile!(@rows $tile, FiveBits, SixBitScales, $n_rows),
-            BlockType::Q6_K => select_tile!(@rows $tile, SixBits, SignedScales, $n_rows),
-        }
-    };
-    (@rows $tile:ident, $quants:ty, $scaling:ty, $n_rows:expr) => {
+/// The instance of `$function::<…, C>` for a number of rows of 1 to 16.
+macro_rules! for_rows {
+    ($n_rows:expr, $function:ident $(, $generic:ty)*) => {
         match $n_rows {
-            1 => $tile::<$quants, $scaling, 1> as TileFn,
-            2 => $tile::<$quants, $scaling, 2>,
-            3 => $tile::<$quants, $scaling, 3>,
-            4 => $tile::<$quants, $scaling, 4>,
-            5 => $tile::<$quants, $scaling, 5>,
-            6 => $tile::<$quants, $scaling, 6>,
-            7 => $tile::<$quants, $scaling, 7>,
-            8 => $tile::<$quants, $scaling, 8>,
-            9 => $tile::<$quants, $scaling, 9>,
-            10 => $tile::<$quants, $scaling, 10>,
-            11 => $tile::<$quants, $scaling, 11>,
-            12 => $tile::<$quants, $scaling, 12>,
-            13 => $tile::<$quants, $scaling, 13>,
-            14 => $tile::<$quants, $scaling, 14>,
-            15 => $tile::<$quants, $scaling, 15>,
-            _ => $tile::<$quants, $scaling, 16>,
+            1 => $function::<$($generic,)* 1> as TileFn,
+            2 => $function::<$($generic,)* 2>,
+            3 => $function::<$($generic,)* 3>,
+            4 => $function::<$($generic,)* 4>,
+            5 => $function::<$($generic,)* 5>,
+            6 => $function::<$($generic,)* 6>,
+            7 => $function::<$($generic,)* 7>,
+            8 => $function::<$($generic,)* 8>,
+            9 => $function::<$($generic,)* 9>,
+            10 => $function::<$($generic,)* 10>,
+            11 => $function::<$($generic,)* 11>,
+            12 => $function::<$($generic,)* 12>,
+            13 => $function::<$($generic,)* 13>,
+            14 => $function::<$($generic,)* 14>,
+            15 => $function::<$($generic,)* 15>,
+            _ => $function::<$($generic,)* 16>,
         }
     };
 }
-pub(super) use select_tile;
+pub(super) use for_rows;

@@ -2,12 +2,13 @@
 //!
 //! A product is cut into tasks of some groups of sixteen weight rows and some tiles of activation rows.
 //! Within a task every tile goes through all groups before the next: a tile stays in the first cache
-//! and the groups in the second. [`kernel`] computes one tile with one group.
+//! and the groups in the second. [`kernel`] and [`super_block`] compute one tile with one group.
 
 mod kernel;
 mod quants;
 mod scalar;
 mod scaling;
+mod super_block;
 mod task;
 mod tiles;
 
@@ -85,7 +86,7 @@ impl Product<'_> {
         let len = x.n_rows() * row_len;
         assert!(residual.is_none_or(|residual| residual.len() == len), "the residual must be n_rows × n_out");
         for Part { w, bias, gates } in parts {
-            let shape = |w: &PackedWeight| [w.n_out(), w.n_in()];
+            let shape = |w: &PackedWeight| [w.n_out(), w.n_in(), w.block_type().block_len()];
             assert_eq!(x.n_in(), w.n_in(), "rows and weights differ in length");
             assert_eq!(x.block_len(), w.block_type().block_len(), "rows and weights differ in blocks");
             assert!(

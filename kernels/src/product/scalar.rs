@@ -1,7 +1,7 @@
 //! The oracle of the other instruction sets: weight by weight, in plain Rust, with the same bits.
 
 use crate::quant::{
-    BLOCK, BlockType, GROUP,
+    BLOCK, BlockType, GROUP, SUPER_BLOCK,
     record::{self, block, super_block},
     tile::{self, RowBlock},
 };
@@ -23,30 +23,18 @@ pub(super) fn tile(block_type: BlockType, group: &[u8], records: &[u32], out: &m
     }
 }
 
-/// `sum` with the product of one span added: the operations of `kernel`, in its order.
+/// `sum` with the product of one span added: the operations of the kernels, in their order.
 fn add_span(block_type: BlockType, sum: f32, blocks: &[RowBlock], record: &[u32]) -> f32 {
-    let zero_point = i32::from(block_type.zero_point().unwrap_or(0));
-    let float = |word: usize| f32::from_bits(record[word]);
-    let (mut products, mut minima) = (0, 0);
-    for (block, words) in blocks.iter().zip(record.chunks_exact(BLOCK / 4)) {
+    let products = blocks.iter().zip(record.chunks_exact(BLOCK / 4)).flat_map(|(block, words)| {
         let activations = words.iter().flat_map(|word| word.to_le_bytes().map(u8::cast_signed));
-        for (i, (q, x)) in block.quants.iter().zip(activations).enumerate() {
-            let scale = i32::from(block.scales[i / (BLOCK / 2)]);
-            products += scale * (i32::from(*q) - zero_point) * i32::from(x);
-            minima += i32::from(block.minimum) * i32::from(x);
-        }
-    }
-    let RowBlock { scale, minimum_scale, .. } = blocks[0];
-    match block_type {
-        BlockType::Q4_K | BlockType::Q5_K => {
-            let both = (minima as f32).mul_add(minimum_scale, products as f32 * scale);
-            both.mul_add(float(super_block::SCALE), sum)
-        }
-        BlockType::Q6_K => (products as f32 * scale).mul_add(float(super_block::SCALE), sum),
-        _ => {
-            let sum = (products as f32).mul_add(scale * float(block::SCALE), sum);
-            let has_minimum = block_type.zero_point().is_none();
-            if has_minimum { minimum_scale.mul_add(float(block::SCALED_SUM), sum) } else { sum }
-        }
-    }
+        block.quants.iter().zip(activations).map(|(q, x)| i32::from(*q) * i32::from(x))
+    });
+    let products: i32 = products.sum();
+    let RowBlock { scale, minimum, .. } = blocks[0];
+    let float = |word: usize| f32::from_bits(record[word]);
+    let is_super_block = block_type.block_len() == SUPER_BLOCK;
+    let record_scale = float(if is_super_block { super_block::SCALE } else { block::SCALE });
+    let sum = (products as f32).mul_add(scale * record_scale, sum);
+    let has_minimum = !is_super_block && block_type.zero_point().is_none();
+    if has_minimum { minimum.mul_add(float(block::SCALED_SUM), sum) } else { sum }
 }

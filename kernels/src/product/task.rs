@@ -1,15 +1,14 @@
 //! How one weight's product is cut into tasks, and one task's work.
 
-use std::ops::Range;
+use std::{cell::RefCell, ops::Range};
 
-#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
-use super::tiles;
-use super::{Part, scalar};
+use super::{Part, scalar, super_block::UNPACKED_BYTES, tiles::Tiles};
 use crate::{
     cpu::InstructionSet,
     elementwise::gate,
+    pages::AlignedBytes,
     pool::SharedMut,
-    quant::{GROUP, MAX_TILE_ROWS, PackedWeight, QuantisedRows},
+    quant::{BlockType, GROUP, MAX_TILE_ROWS, PackedWeight, QuantisedRows, RowTile},
 };
 
 /// Bytes of weights that a task holds in the second cache while the rows pass.
@@ -18,6 +17,11 @@ const TASK_BYTES: usize = 256 << 10;
 const MIN_TASK_BYTES: usize = 16 << 10;
 /// Tasks for each thread, so that a slow one does not keep the others waiting for long.
 const TASKS_PER_THREAD: usize = 8;
+
+thread_local! {
+    /// The unpacked groups of a task, kept for their memory.
+    static UNPACKED: RefCell<AlignedBytes> = RefCell::new(AlignedBytes::zeroed(0));
+}
 
 /// Where the tasks of all parts write.
 pub(super) struct Target<'a> {
@@ -28,9 +32,20 @@ pub(super) struct Target<'a> {
     pub(super) residual: Option<&'a [f32]>,
 }
 
+/// Some groups of a weight, as tiles read them.
+#[derive(Clone, Copy)]
+struct Groups<'g> {
+    /// The type that they are packed as; none where they are unpacked bytes.
+    of: Option<BlockType>,
+    bytes: &'g [u8],
+    /// Bytes of each.
+    n: usize,
+}
+
 /// The tasks of one part.
 pub(super) struct PartTasks<'a> {
-    set: InstructionSet,
+    /// The kernels; none for plain Rust.
+    kernels: Option<Tiles>,
     x: &'a QuantisedRows,
     part: Part<'a>,
     /// The first of its columns in a row of the output.
@@ -63,7 +78,7 @@ impl<'a> PartTasks<'a> {
             let parts = (n_tasks / n_groups.div_ceil(groups).max(1)).clamp(1, n_tiles.div_ceil(4));
             (groups, n_tiles.div_ceil(parts))
         };
-        Self { set, x, part, column, first_task, groups, tiles }
+        Self { kernels: Tiles::of(set), x, part, column, first_task, groups, tiles }
     }
 
     /// One past the number of its last task.
@@ -81,22 +96,66 @@ impl<'a> PartTasks<'a> {
         let within = |i: usize, size: usize, n: usize| i * size..((i + 1) * size).min(n);
         let groups = within(task / self.tile_parts(), self.groups, self.part.w.n_groups());
         let tiles = within(task % self.tile_parts(), self.tiles, self.x.n_tiles());
-        let (mut sums, mut gated) = ([[0f32; GROUP]; MAX_TILE_ROWS], [[0f32; GROUP]; MAX_TILE_ROWS]);
-        for tile in tiles {
-            let tile = self.x.tile(tile);
-            let (sums, gated) = (&mut sums[..tile.rows.len()], &mut gated[..tile.rows.len()]);
-            for group in groups.clone() {
-                self.tile(self.part.w, group, tile.records, sums);
-                if let Some(bias) = self.part.bias {
-                    let bias = &bias[group * GROUP..self.part.w.n_out().min((group + 1) * GROUP)];
-                    sums.iter_mut().for_each(|sums| add(sums, bias));
-                }
-                if let Some((activation, up)) = self.part.gates {
-                    self.tile(up, group, tile.records, gated);
-                    gate(activation, sums.as_flattened_mut(), gated.as_flattened());
-                }
-                self.finish(group, tile.rows.clone(), sums, target);
+        UNPACKED.with_borrow_mut(|memory| {
+            let up = self.part.gates.map(|(_, up)| up);
+            let len = |w: &PackedWeight| self.unpacked_len(w, groups.len(), tiles.len());
+            let (len_w, len_up) = (len(self.part.w), up.map_or(0, len));
+            if memory.len() < len_w + len_up {
+                *memory = AlignedBytes::zeroed(len_w + len_up);
             }
+            let (for_w, rest) = memory.split_at_mut(len_w);
+            let w = self.groups(self.part.w, groups.clone(), for_w);
+            let up = up.map(|up| self.groups(up, groups.clone(), &mut rest[..len_up]));
+            for tile in tiles {
+                self.run_tile(&self.x.tile(tile), groups.clone(), w, up, target);
+            }
+        });
+    }
+
+    /// Bytes that groups take unpacked; 0 where they are better unpacked on the way: for a single tile.
+    fn unpacked_len(&self, w: &PackedWeight, n_groups: usize, n_tiles: usize) -> usize {
+        let has_bytes = self.kernels.is_some_and(|kernels| (kernels.unpack)(w.block_type()).is_some());
+        let spans = w.n_in() / w.block_type().block_len();
+        if has_bytes && n_tiles > 1 { n_groups * spans * UNPACKED_BYTES } else { 0 }
+    }
+
+    /// The groups of `w` as the tiles read them, unpacked into `memory` unless that is empty.
+    fn groups<'g>(&self, w: &'g PackedWeight, groups: Range<usize>, memory: &'g mut [u8]) -> Groups<'g> {
+        let block_type = w.block_type();
+        let unpack = self.kernels.and_then(|kernels| (kernels.unpack)(block_type));
+        let Some(unpack) = unpack.filter(|_| !memory.is_empty()) else {
+            return Groups { of: Some(block_type), bytes: w.groups(groups), n: w.group_bytes() };
+        };
+        let n = memory.len() / groups.len();
+        for (group, out) in groups.zip(memory.chunks_exact_mut(n)) {
+            // SAFETY: the processor has the kernels' set: `Product::run_on` made sure.
+            unsafe { unpack(w.groups(group..group + 1), out) };
+        }
+        Groups { of: None, bytes: memory, n }
+    }
+
+    /// One tile with the groups of a task.
+    fn run_tile(
+        &self,
+        tile: &RowTile<'_>,
+        groups: Range<usize>,
+        w: Groups<'_>,
+        up: Option<Groups<'_>>,
+        target: &Target<'_>,
+    ) {
+        let (mut sums, mut gated) = ([[0f32; GROUP]; MAX_TILE_ROWS], [[0f32; GROUP]; MAX_TILE_ROWS]);
+        let (sums, gated) = (&mut sums[..tile.rows.len()], &mut gated[..tile.rows.len()]);
+        for (i, group) in groups.enumerate() {
+            self.multiply(w, i, tile.records, sums);
+            if let Some(bias) = self.part.bias {
+                let bias = &bias[group * GROUP..self.part.w.n_out().min((group + 1) * GROUP)];
+                sums.iter_mut().for_each(|sums| add(sums, bias));
+            }
+            if let (Some((activation, _)), Some(up)) = (self.part.gates, up) {
+                self.multiply(up, i, tile.records, gated);
+                gate(activation, sums.as_flattened_mut(), gated.as_flattened());
+            }
+            self.finish(group, tile.rows.clone(), sums, target);
         }
     }
 
@@ -121,27 +180,18 @@ impl<'a> PartTasks<'a> {
         }
     }
 
-    /// One group with one tile: `sums` is `[row of the tile][weight row]`.
-    fn tile(&self, w: &PackedWeight, group: usize, records: &[u32], sums: &mut [[f32; GROUP]]) {
-        let (block_type, group) = (w.block_type(), w.group(group));
-        match self.set {
-            InstructionSet::Scalar => scalar::tile(block_type, group, records, sums),
-            // SAFETY: `Product::run_on` made sure that the machine has the set.
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 => unsafe {
-                tiles::avx2::tile_fn(block_type, sums.len())(group, records, sums);
-            },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx512 => unsafe {
-                tiles::avx512::tile_fn(block_type, sums.len())(group, records, sums);
-            },
-            // SAFETY: as above.
-            #[cfg(target_arch = "aarch64")]
-            InstructionSet::Neon => unsafe {
-                tiles::neon::tile_fn(block_type, sums.len())(group, records, sums);
-            },
-        }
+    /// Group `i` of `groups` with one tile: `sums` is `[row of the tile][weight row]`.
+    fn multiply(&self, groups: Groups<'_>, i: usize, records: &[u32], sums: &mut [[f32; GROUP]]) {
+        let group = &groups.bytes[i * groups.n..][..groups.n];
+        let tile = match (self.kernels, groups.of) {
+            (Some(kernels), Some(block_type)) => (kernels.packed)(block_type, sums.len()),
+            (Some(kernels), None) => (kernels.of_bytes)(sums.len()),
+            (None, block_type) => {
+                return scalar::tile(block_type.unwrap_or(self.part.w.block_type()), group, records, sums);
+            }
+        };
+        // SAFETY: the processor has the kernels' set: `Product::run_on` made sure.
+        unsafe { tile(group, records, sums) }
     }
 }
 

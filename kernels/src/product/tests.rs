@@ -51,25 +51,25 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// The product in f64 with dequantised weights, and how far from it the int8 activations may lead:
-/// half a step of each activation times its weight, and f32's rounding on top. A step is the block's
-/// largest over 127, and in blocks of 256 large enough for the sixteen values of a half to add up to
-/// 1023 steps.
+/// The product in f64 with dequantised weights, and how far from it roundings may lead: half a step of
+/// each activation times its weight, 1.2 steps of each weight of a super-block times its activation, and
+/// f32's rounding on top.
 fn exact(case: &Case) -> Vec<(f64, f64)> {
     let weights = dequantise(case.block_type, &case.blocks);
     let block_len = case.block_type.block_len();
+    let largest = |values: &[f32]| f64::from(values.iter().fold(0f32, |m, v| m.max(v.abs())));
     let mut out = Vec::new();
     for x in case.x.chunks_exact(case.n_in) {
         for (c, w) in weights.chunks_exact(case.n_in).enumerate() {
             let (mut sum, mut error) = (case.bias.as_ref().map_or(0.0, |bias| f64::from(bias[c])), 1e-5);
             for (x, w) in x.chunks_exact(block_len).zip(w.chunks_exact(block_len)) {
-                let step = x.iter().fold(0f32, |m, x| m.max(x.abs())) / 127.0;
-                let halves = x.chunks_exact(16).map(|half| half.iter().map(|x| x.abs()).sum::<f32>());
-                let coarser = halves.fold(0f32, f32::max) / 1000.0;
-                let step = f64::from(if block_len == 256 { step.max(coarser) } else { step });
+                let step = largest(x) / 127.0;
+                // The step of a super-block follows from its scales, which allow a little more.
+                let weight_step = if block_len == 256 { largest(w) / 100.0 } else { 0.0 };
                 for (x, w) in x.iter().zip(w) {
-                    sum += f64::from(*x) * f64::from(*w);
-                    error += (0.501 * step + 1e-5) * f64::from(w.abs());
+                    let (x, w) = (f64::from(*x), f64::from(*w));
+                    sum += x * w;
+                    error += (0.501 * step + 1e-5) * w.abs() + 1.2 * weight_step * (x.abs() + step);
                 }
             }
             out.push((sum, error));

@@ -5,7 +5,7 @@ use half::f16;
 use super::{BLOCK, BlockType};
 
 /// The scales and minima of eight blocks of 32, of 6 bits each: scales first.
-pub(super) const SIX_BIT_VALUES: usize = 16;
+const SIX_BIT_VALUES: usize = 16;
 
 /// Where the parts of a block begin.
 struct Parts<'a> {
@@ -55,8 +55,8 @@ pub(super) fn read_six_bit_values(block: &[u8]) -> [u8; SIX_BIT_VALUES] {
 }
 
 /// The signed scales of a Q6_K block, one for each 16 weights.
-pub(super) fn read_signed_scales(block: &[u8]) -> &[u8] {
-    &block[192..208]
+pub(super) fn read_signed_scales(block: &[u8]) -> [i8; 16] {
+    std::array::from_fn(|i| block[192 + i].cast_signed())
 }
 
 /// The value of an f16 given as bits.

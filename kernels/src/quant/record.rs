@@ -1,7 +1,7 @@
 //! Records: what the products read of one row of activations in one block of weights.
 //!
 //! `x ≈ scale·q` with signed bytes `q` and one scale for the block, 32 or 256 values as the weights
-//! have it. With the values go the sums of them that zero points and minima are multiplied with.
+//! have it. With the values goes their sum, which zero points and minima are multiplied with.
 
 use std::marker::PhantomData;
 
@@ -10,35 +10,26 @@ use crate::simd::Simd;
 
 /// The record of a block of 32: eight words with its values, then these.
 pub(crate) mod block {
-    /// Words of a record.
+    /// Words of a record, filled up to whole registers.
     pub(crate) const WORDS: usize = 12;
     /// The scale.
     pub(crate) const SCALE: usize = 8;
     /// The scale times the sum.
     pub(crate) const SCALED_SUM: usize = 9;
-    /// The negated sums of the halves.
-    pub(crate) const NEGATED_HALF_SUMS: usize = 10;
+    /// The negated sum.
+    pub(crate) const NEGATED_SUM: usize = 10;
 }
 
 /// The record of a super-block of 256: 64 words with its values, then these.
-///
-/// The products of half a block of 32 fit in sixteen bits: `Σ|q|` over a half is at most 1023, so that
-/// `|Σ w·q|` is at most 32·1023 for weights of −32 to 31.
 pub(crate) mod super_block {
     /// Words of a record, filled up to whole registers.
-    pub(crate) const WORDS: usize = 88;
+    pub(crate) const WORDS: usize = 68;
     /// The scale.
     pub(crate) const SCALE: usize = 64;
-    /// The sums of the blocks of 32, two in a word.
-    pub(crate) const BLOCK_SUMS: usize = 65;
-    /// −32 times the sum of each of the sixteen halves.
-    pub(crate) const ZEROS: usize = 69;
+    /// The negated sum.
+    pub(crate) const NEGATED_SUM: usize = 65;
 }
 
-/// Values in half a block of 32.
-const HALF: usize = BLOCK / 2;
-/// Halves of the blocks of a super-block.
-const N_HALVES: usize = SUPER_BLOCK / HALF;
 /// 1.5·2²³: adding it rounds a small float to the nearest integer, ties to even, and leaves that
 /// integer in the low bits.
 const ROUNDER: f32 = 12_582_912.0;
@@ -46,16 +37,13 @@ const ROUNDER: f32 = 12_582_912.0;
 const SMALLEST: f32 = 1e-30;
 /// Largest quantised magnitude.
 const LARGEST_QUANT: f32 = 127.0;
-/// Most that the magnitudes of half a block of a super-block may add up to.
-const MOST_OF_HALF: i32 = 1023;
-
 /// A record of `N` values in `W` words. A trait, so that writing one is inlined into the loop over a row
 /// and compiled for its instruction set.
 pub(super) trait Record<const N: usize, const W: usize> {
     /// Quantises `x`.
     ///
     /// # Safety
-    /// As [`Quantise::half`].
+    /// As [`Quantise::quantise`].
     unsafe fn write<Q: Quantise>(x: &[f32; N], record: &mut [u32; W]);
 }
 
@@ -91,14 +79,14 @@ impl Scale {
     }
 }
 
-/// Quantises half a block.
+/// Quantises values.
 pub(super) trait Quantise {
-    /// Writes `x·inverse`, rounded to the nearest integers, as bytes; returns their sum and that of
-    /// their magnitudes. Where something is not finite these may be anything: the scale is not either.
+    /// Writes `x·inverse`, rounded to the nearest integers, as bytes; returns their sum. Where something
+    /// is not finite it may be anything: the scale is not either.
     ///
     /// # Safety
     /// The processor has the instruction set that is meant.
-    unsafe fn half(x: &[f32; HALF], inverse: f32, quants: &mut [i8; HALF]) -> [i32; 2];
+    unsafe fn quantise<const N: usize>(x: &[f32; N], inverse: f32, quants: &mut [i8; N]) -> i32;
 }
 
 /// In plain Rust.
@@ -108,99 +96,61 @@ pub(super) struct Registers<S>(PhantomData<S>);
 
 impl Quantise for Plain {
     #[inline(always)]
-    unsafe fn half(x: &[f32; HALF], inverse: f32, quants: &mut [i8; HALF]) -> [i32; 2] {
+    unsafe fn quantise<const N: usize>(x: &[f32; N], inverse: f32, quants: &mut [i8; N]) -> i32 {
         *quants = x.map(|x| (x * inverse + ROUNDER).to_bits() as i8);
-        let integers = || quants.iter().map(|q| i32::from(*q));
-        [integers().sum(), integers().map(i32::abs).sum()]
+        quants.iter().map(|q| i32::from(*q)).sum()
     }
 }
 
 impl<S: Simd> Quantise for Registers<S> {
     #[inline(always)]
-    unsafe fn half(x: &[f32; HALF], inverse: f32, quants: &mut [i8; HALF]) -> [i32; 2] {
-        // SAFETY: as this function; registers of `S::ROWS`, which divides sixteen.
+    unsafe fn quantise<const N: usize>(x: &[f32; N], inverse: f32, quants: &mut [i8; N]) -> i32 {
+        const { assert!(N.is_multiple_of(S::ROWS)) };
+        // SAFETY: as this function; whole registers, as asserted.
         unsafe {
             let inverse = S::splat(&inverse.to_bits());
-            let (mut sums, mut magnitudes) = (S::zero_int(), S::zero_int());
-            for at in (0..HALF).step_by(S::ROWS) {
+            let mut sums = S::zero_int();
+            for at in (0..N).step_by(S::ROWS) {
                 let integers = S::round(S::mul(S::load_f32(x.as_ptr().add(at)), inverse));
                 S::store_bytes(quants.as_mut_ptr().add(at), integers);
                 sums = S::add_int(sums, integers);
-                magnitudes = S::add_int(magnitudes, S::magnitude(integers));
             }
-            [S::sum(sums), S::sum(magnitudes)]
+            S::sum(sums)
         }
     }
-}
-
-/// The values of a record of `N`, as bytes.
-#[inline(always)]
-fn quants_of<const N: usize>(record: &mut [u32]) -> &mut [[i8; HALF]] {
-    let words = &mut record[..N / 4];
-    // SAFETY: the words are this many bytes, and any bytes are words and signed bytes.
-    unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast(), N / HALF) }
 }
 
 impl Record<BLOCK, { block::WORDS }> for OfBlock {
     #[inline(always)]
     unsafe fn write<Q: Quantise>(x: &[f32; BLOCK], record: &mut [u32; block::WORDS]) {
-        let scale = Scale::of(x);
-        let mut sums = [0; 2];
-        for ((x, quants), sum) in x.as_chunks().0.iter().zip(quants_of::<BLOCK>(record)).zip(&mut sums) {
-            // SAFETY: as this function.
-            [*sum, _] = unsafe { Q::half(x, scale.inverse, quants) };
-        }
-        record[block::SCALE] = scale.scale.to_bits();
-        record[block::SCALED_SUM] = (scale.scale * sums[0].wrapping_add(sums[1]) as f32).to_bits();
-        record[block::NEGATED_HALF_SUMS] = sums[0].wrapping_neg().cast_unsigned();
-        record[block::NEGATED_HALF_SUMS + 1] = sums[1].wrapping_neg().cast_unsigned();
+        // SAFETY: as this function.
+        let (scale, sum) = unsafe { quantise::<Q, BLOCK>(x, record) };
+        record[block::SCALE] = scale.to_bits();
+        record[block::SCALED_SUM] = (scale * sum as f32).to_bits();
+        record[block::NEGATED_SUM] = sum.wrapping_neg().cast_unsigned();
     }
 }
 
 impl Record<SUPER_BLOCK, { super_block::WORDS }> for OfSuperBlock {
     #[inline(always)]
     unsafe fn write<Q: Quantise>(x: &[f32; SUPER_BLOCK], record: &mut [u32; super_block::WORDS]) {
-        let mut scale = Scale::of(x);
         // SAFETY: as this function.
-        let (mut sums, mut largest_half) = unsafe { quantise_halves::<Q>(scale, x, record) };
-        if largest_half > MOST_OF_HALF {
-            // Rounding adds at most a half to each magnitude, before and after.
-            let rounding = HALF as f32 / 2.0;
-            let coarser = (largest_half as f32 + rounding) / (MOST_OF_HALF as f32 - rounding);
-            scale = Scale { scale: scale.scale * coarser, inverse: scale.inverse / coarser };
-            // SAFETY: as this function.
-            (sums, largest_half) = unsafe { quantise_halves::<Q>(scale, x, record) };
-            debug_assert!(largest_half <= MOST_OF_HALF);
-        }
-        record[super_block::SCALE] = scale.scale.to_bits();
-        for (zero, sum) in record[super_block::ZEROS..].iter_mut().zip(sums) {
-            *zero = sum.wrapping_mul(-32).cast_unsigned();
-        }
-        for (pair, sums) in
-            record[super_block::BLOCK_SUMS..super_block::ZEROS].iter_mut().zip(sums.as_chunks::<4>().0)
-        {
-            let [low, high] = [0, 2].map(|i| sums[i].wrapping_add(sums[i + 1]).cast_unsigned());
-            *pair = low & 0xffff | high << 16;
-        }
+        let (scale, sum) = unsafe { quantise::<Q, SUPER_BLOCK>(x, record) };
+        record[super_block::SCALE] = scale.to_bits();
+        record[super_block::NEGATED_SUM] = sum.wrapping_neg().cast_unsigned();
     }
 }
 
-/// Quantises the halves of a super-block: their sums, and the largest sum of magnitudes.
+/// Writes the values of a record of `N`; returns their scale and the sum of what was written.
 ///
 /// # Safety
-/// As [`Quantise::half`].
+/// As [`Quantise::quantise`].
 #[inline(always)]
-unsafe fn quantise_halves<Q: Quantise>(
-    scale: Scale,
-    x: &[f32; SUPER_BLOCK],
-    record: &mut [u32],
-) -> ([i32; N_HALVES], i32) {
-    let (mut sums, mut largest) = ([0; N_HALVES], 0);
-    for ((x, quants), sum) in x.as_chunks().0.iter().zip(quants_of::<SUPER_BLOCK>(record)).zip(&mut sums) {
-        let magnitude;
-        // SAFETY: as this function.
-        [*sum, magnitude] = unsafe { Q::half(x, scale.inverse, quants) };
-        largest = largest.max(magnitude);
-    }
-    (sums, largest)
+unsafe fn quantise<Q: Quantise, const N: usize>(x: &[f32; N], record: &mut [u32]) -> (f32, i32) {
+    let Scale { scale, inverse } = Scale::of(x);
+    let words = &mut record[..N / 4];
+    // SAFETY: the words are this many bytes, and any bytes are words and signed bytes.
+    let quants = unsafe { &mut *words.as_mut_ptr().cast::<[i8; N]>() };
+    // SAFETY: as this function.
+    (scale, unsafe { Q::quantise(x, inverse, quants) })
 }

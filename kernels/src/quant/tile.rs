@@ -1,21 +1,24 @@
 //! The packed layout: sixteen weight rows interleaved, so that one 512-bit register carries the same
 //! four weights of all sixteen, and a product needs no sum across lanes.
 //!
-//! A *span* is one GGUF block of each of the sixteen rows, in exactly as many bytes: a header with the
-//! scales, then the quantised weights of each block of 32.
+//! A *span* is one GGUF block of each of the sixteen rows: a header with the scales, then the quantised
+//! weights of each block of 32.
 //!
-//! - Header: 16 scales (f16); 16 minima or scales of minima (f16) where the type has them; then for
-//!   Q4_K and Q5_K 256 values of 6 bits, the scales `[block][row]` and the minima
-//!   `[pair of blocks][row][block]`, the last 64 of them in the upper bits of the first 192; for Q6_K
-//!   the signed scales, `[block][row][half of it]`.
+//! - Header: 16 scales (f16), and 16 minima (f16) where the type has them. In super-blocks, whose
+//!   weights are [bytes of one step](super::steps), 16 steps (f16) and 16 times what their factors have
+//!   in common (i16); then for Q4_K and Q5_K 128 scales of 6 bits, `[block][row]`, the last 32 of them
+//!   in the upper bits of the first 96, and the offsets, `[block][row]`; for Q6_K the signed scales,
+//!   `[half block][row]`. That is as large as the file's header, and two bytes a row more in
+//!   super-blocks.
 //! - Weights of a block of 32, in *quads* of four neighbours: a plane is 64 bytes, `[row][4]`.
 //!   8 bits: eight planes, one a quad. Fewer: four planes of nibbles, quad `j` low and quad `j + 4`
 //!   high; then for 5 bits one plane with the fifth bit of quad `j` in bit `j`, for 6 bits two planes
-//!   (quads 0–3, quads 4–7) with the upper two bits of quad `j` in bits `2·(j mod 4)` and up.
+//!   (quads 0–3, quads 4–7) with the upper two bits of quad `j` in bits `2·(j mod 4)` and up. In
+//!   super-blocks the two bytes of each sixteen bits are swapped, as scaling swaps them back.
 
 use super::{
-    BLOCK, BlockType, GROUP,
-    gguf::{self, SIX_BIT_VALUES},
+    BLOCK, BlockType, GROUP, SUPER_BLOCK, gguf,
+    steps::{self, Signed, SixBits},
 };
 
 /// Quads in a block of 32.
@@ -24,12 +27,24 @@ const QUADS: usize = BLOCK / 4;
 pub(crate) const PLANE: usize = 4 * GROUP;
 /// Bytes of sixteen f16.
 pub(crate) const F16_ROW: usize = 2 * GROUP;
-/// Bytes of the sixteen 6-bit values of sixteen rows, packed.
-pub(crate) const SIX_BIT_BYTES: usize = 12 * GROUP;
+/// Scales of 6 bits in a span.
+const SIX_BIT_VALUES: usize = 8 * GROUP;
+/// Bytes that they take.
+pub(crate) const SIX_BIT_BYTES: usize = SIX_BIT_VALUES * 6 / 8;
+/// Those of them that lie in the upper bits of the others.
+const SPLIT_VALUES: usize = SIX_BIT_VALUES - SIX_BIT_BYTES;
+/// Where the factors of a super-block begin in its header.
+pub(crate) const FACTORS: usize = 2 * F16_ROW;
+/// Where the offsets begin in the header of a super-block with 6-bit scales.
+pub(crate) const OFFSETS: usize = FACTORS + SIX_BIT_BYTES;
 
-/// Bytes of a span.
-pub(crate) const fn span_bytes(block_type: BlockType) -> usize {
-    GROUP * block_type.block_bytes()
+/// Bytes of the header of a span.
+const fn header_bytes(block_type: BlockType) -> usize {
+    match block_type {
+        BlockType::Q4_K | BlockType::Q5_K => OFFSETS + 8 * GROUP,
+        BlockType::Q6_K => FACTORS + 16 * GROUP,
+        _ => GROUP * block_type.header_bytes(),
+    }
 }
 
 /// Bytes of the quantised weights of a block of 32 of sixteen rows.
@@ -37,66 +52,86 @@ const fn quant_bytes(block_type: BlockType) -> usize {
     GROUP * BLOCK * block_type.bits() / 8
 }
 
+/// Bytes of a span.
+pub(crate) const fn span_bytes(block_type: BlockType) -> usize {
+    header_bytes(block_type) + block_type.block_len() / BLOCK * quant_bytes(block_type)
+}
+
 /// Writes one GGUF block of `row` (0 to 15) into its `span`, which was all zeros there.
 pub(super) fn pack(block_type: BlockType, block: &[u8], row: usize, span: &mut [u8]) {
-    let (header, quants) = span.split_at_mut(GROUP * block_type.header_bytes());
-    pack_header(block_type, block, row, header);
-    let mut values = [0; 256];
+    let (header, quants) = span.split_at_mut(header_bytes(block_type));
+    let mut values = [0; SUPER_BLOCK];
+    gguf::read_quants(block_type, block, &mut values[..block_type.block_len()]);
+    pack_header(block_type, block, &values, row, header);
     let values = &mut values[..block_type.block_len()];
-    gguf::read_quants(block_type, block, values);
+    if block_type.block_len() == SUPER_BLOCK {
+        values.as_chunks_mut::<2>().0.iter_mut().for_each(|pair| pair.reverse());
+    }
     let blocks = values.chunks_exact(BLOCK).zip(quants.chunks_exact_mut(quant_bytes(block_type)));
     for (values, planes) in blocks {
         pack_quants(block_type.bits(), values, row, planes);
     }
 }
 
-fn pack_header(block_type: BlockType, block: &[u8], row: usize, header: &mut [u8]) {
+/// The header of a block whose quantised weights are the first of `quants`.
+fn pack_header(
+    block_type: BlockType,
+    block: &[u8],
+    quants: &[u8; SUPER_BLOCK],
+    row: usize,
+    header: &mut [u8],
+) {
     let [scale, minimum] = gguf::read_scales(block_type, block);
-    header[2 * row..][..2].copy_from_slice(&scale.to_le_bytes());
-    if block_type.zero_point().is_none() {
-        header[F16_ROW + 2 * row..][..2].copy_from_slice(&minimum.to_le_bytes());
-    }
+    let mut put = |at: usize, value: [u8; 2]| header[at + 2 * row..][..2].copy_from_slice(&value);
     match block_type {
         BlockType::Q4_K | BlockType::Q5_K => {
-            let values = gguf::read_six_bit_values(block);
-            let rest = &mut header[2 * F16_ROW..];
-            for (i, value) in values.into_iter().enumerate() {
-                let at = six_bit_position(i, row);
-                match at.checked_sub(SIX_BIT_BYTES) {
-                    None => rest[at] |= value,
-                    Some(at) => (0..3).for_each(|i| rest[i * PLANE + at] |= (value >> (2 * i) & 3) << 6),
-                }
+            let most = (1 << block_type.bits()) - 1;
+            let scales = [scale, minimum].map(gguf::f16_value);
+            let packed = SixBits::new(scales, gguf::read_six_bit_values(block), quants, most);
+            put(0, packed.steps.step.to_le_bytes());
+            put(F16_ROW, packed.steps.common.to_le_bytes());
+            for (block, scale) in packed.scales.into_iter().enumerate() {
+                put_six_bits(&mut header[FACTORS..OFFSETS], block * GROUP + row, scale);
+            }
+            for (block, offset) in packed.offsets.into_iter().enumerate() {
+                header[OFFSETS + block * GROUP + row] = offset;
             }
         }
         BlockType::Q6_K => {
-            for (i, scale) in gguf::read_signed_scales(block).iter().enumerate() {
-                header[F16_ROW + pair_position(i, row)] = *scale;
+            let packed = Signed::new(gguf::f16_value(scale), gguf::read_signed_scales(block));
+            put(0, packed.steps.step.to_le_bytes());
+            put(F16_ROW, packed.steps.common.to_le_bytes());
+            for (half, scale) in packed.scales.into_iter().enumerate() {
+                header[FACTORS + half * GROUP + row] = scale.cast_unsigned();
             }
         }
-        _ => {}
+        _ => {
+            put(0, scale.to_le_bytes());
+            if block_type.zero_point().is_none() {
+                put(F16_ROW, minimum.to_le_bytes());
+            }
+        }
     }
 }
 
-/// Where value `i` of `row` lies in `[i / 2][row][i % 2]`.
-fn pair_position(i: usize, row: usize) -> usize {
-    i / 2 * 2 * GROUP + 2 * row + i % 2
+/// Writes value number `i`: whole, or two bits each into the upper bits of three others.
+fn put_six_bits(packed: &mut [u8], i: usize, value: u8) {
+    match i.checked_sub(SIX_BIT_BYTES) {
+        None => packed[i] |= value,
+        Some(i) => (0..3).for_each(|k| packed[k * SPLIT_VALUES + i] |= (value >> (2 * k) & 3) << 6),
+    }
 }
 
-/// Where value `i` of `row` lies among the 6-bit values, of which the first eight are scales.
-fn six_bit_position(i: usize, row: usize) -> usize {
-    if i < 8 { i * GROUP + row } else { pair_position(i, row) }
-}
-
-/// The packed 6-bit values of sixteen rows, each in its own byte.
+/// The packed 6-bit values of sixteen rows, doubled, each in its own byte.
 #[inline(always)]
-pub(crate) fn unpack_six_bit_values(packed: &[u8; SIX_BIT_BYTES]) -> [u8; SIX_BIT_VALUES * GROUP] {
-    let mut values = [0; SIX_BIT_VALUES * GROUP];
+pub(crate) fn unpack_six_bit_values(packed: &[u8; SIX_BIT_BYTES]) -> [u8; SIX_BIT_VALUES] {
+    let mut values = [0; SIX_BIT_VALUES];
     for i in 0..SIX_BIT_BYTES {
-        values[i] = packed[i] & 63;
+        values[i] = packed[i] << 1 & 126;
     }
-    for i in 0..PLANE {
-        let (a, b, c) = (packed[i] >> 6, packed[PLANE + i] >> 6, packed[2 * PLANE + i] >> 6);
-        values[SIX_BIT_BYTES + i] = a | b << 2 | c << 4;
+    for i in 0..SPLIT_VALUES {
+        let bits = |k: usize| packed[k * SPLIT_VALUES + i] & 0xc0;
+        values[SIX_BIT_BYTES + i] = bits(0) >> 5 | bits(1) >> 3 | bits(2) >> 1;
     }
     values
 }
@@ -124,43 +159,52 @@ fn pack_quants(bits: usize, values: &[u8], row: usize, planes: &mut [u8]) {
     }
 }
 
-/// One block of 32 of one row: a weight is `scale·scales[half]·(q − zero point) +
-/// minimum_scale·minimum`.
+/// One block of 32 of one row: a weight is `scale·q + minimum`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct RowBlock {
-    pub(crate) quants: [u8; BLOCK],
+    pub(crate) quants: [i16; BLOCK],
     pub(crate) scale: f32,
-    /// 1 for the types that have but one scale.
-    pub(crate) scales: [i8; 2],
-    pub(crate) minimum_scale: f32,
-    /// 1 for the types that have but one minimum, 0 for those with a zero point.
-    pub(crate) minimum: u8,
+    pub(crate) minimum: f32,
 }
 
 /// Reads the block of 32 number `block` of `row` out of a span.
 pub(crate) fn unpack(block_type: BlockType, span: &[u8], row: usize, block: usize) -> RowBlock {
-    let (header, quants) = span.split_at(GROUP * block_type.header_bytes());
-    let f16_at = |i: usize| gguf::f16_value(u16::from_le_bytes([header[i], header[i + 1]]));
-    let scale = f16_at(2 * row);
-    let minimum_scale = || f16_at(F16_ROW + 2 * row);
+    let (header, quants) = span.split_at(header_bytes(block_type));
+    let bits_at = |at: usize| u16::from_le_bytes([header[at + 2 * row], header[at + 2 * row + 1]]);
     let mut planes = quants.chunks_exact(quant_bytes(block_type)).skip(block);
     let quants = planes.next().map_or([0; BLOCK], |planes| unpack_quants(block_type.bits(), planes, row));
-    let (scales, minimum_scale, minimum) = match block_type {
-        BlockType::Q4_0 | BlockType::Q5_0 | BlockType::Q8_0 => ([1; 2], 0.0, 0),
-        BlockType::Q4_1 | BlockType::Q5_1 => ([1; 2], minimum_scale(), 1),
+    let common = || bits_at(F16_ROW).cast_signed();
+    let (quants, minimum) = match block_type {
         BlockType::Q4_K | BlockType::Q5_K => {
             let mut packed = [0; SIX_BIT_BYTES];
-            packed.copy_from_slice(&header[2 * F16_ROW..]);
-            let values = unpack_six_bit_values(&packed);
-            let value = |i: usize| values[six_bit_position(i, row)];
-            ([value(block).cast_signed(); 2], -minimum_scale(), value(8 + block))
+            packed.copy_from_slice(&header[FACTORS..OFFSETS]);
+            let scale = unpack_six_bit_values(&packed)[block * GROUP + row] / 2;
+            let factor = steps::factor_of_six_bits(scale, common());
+            let offset = header[OFFSETS + block * GROUP + row];
+            (weight_bytes(quants, |_| (factor, offset)), 0.0)
         }
         BlockType::Q6_K => {
-            let signed = |half| header[F16_ROW + pair_position(2 * block + half, row)].cast_signed();
-            ([0, 1].map(signed), 0.0, 0)
+            let half = |i: usize| {
+                let scale = header[FACTORS + (2 * block + i / (BLOCK / 2)) * GROUP + row];
+                let factor = steps::factor_of_signed(scale.cast_signed(), common());
+                (factor, steps::offset_of_signed(factor))
+            };
+            (weight_bytes(quants, half), 0.0)
         }
+        _ => match block_type.zero_point() {
+            Some(zero) => (quants.map(|q| i16::from(q) - i16::from(zero)), 0.0),
+            None => (quants.map(i16::from), gguf::f16_value(bits_at(F16_ROW))),
+        },
     };
-    RowBlock { quants, scale, scales, minimum_scale, minimum }
+    RowBlock { quants, scale: gguf::f16_value(bits_at(0)), minimum }
+}
+
+/// Signed weights of a super-block of which these are the bits; `factor` gives factor and offset.
+fn weight_bytes(quants: [u8; BLOCK], factor: impl Fn(usize) -> (i16, u8)) -> [i16; BLOCK] {
+    std::array::from_fn(|i| {
+        let (factor, offset) = factor(i);
+        i16::from(steps::byte(quants[i ^ 1], factor, offset)) - i16::from(steps::ZERO)
+    })
 }
 
 fn unpack_quants(bits: usize, planes: &[u8], row: usize) -> [u8; BLOCK] {

@@ -1,5 +1,7 @@
 //! A weight matrix, packed once for the products.
 
+use std::ops::Range;
+
 use super::{
     BLOCK, BlockType, GROUP,
     tile::{self, RowBlock},
@@ -35,8 +37,8 @@ pub enum PackError {
     },
 }
 
-/// A matrix of weights, `[n_out, n_in]`, sixteen rows interleaved. As large as in the file, up to the
-/// rows that fill up the last sixteen.
+/// A matrix of weights, `[n_out, n_in]`, sixteen rows interleaved. As large as in the file, up to two
+/// bytes for each 256 weights of Q4_K, Q5_K and Q6_K, and the rows that fill up the last sixteen.
 pub struct PackedWeight {
     block_type: BlockType,
     n_out: usize,
@@ -79,10 +81,10 @@ impl PackedWeight {
         if bytes.len() != expected {
             return Err(PackError::Size { block_type, n_out, n_in, expected, actual: bytes.len() });
         }
-        let group_bytes = row_bytes * GROUP;
+        let group_bytes = n_in / block_type.block_len() * tile::span_bytes(block_type);
         let mut packed = AlignedBytes::zeroed(n_out.div_ceil(GROUP) * group_bytes);
         pool.run_chunks(&mut packed, group_bytes, &|group, out| {
-            let rows = bytes[group * group_bytes..].chunks_exact(row_bytes.max(1)).take(GROUP);
+            let rows = bytes[group * GROUP * row_bytes..].chunks_exact(row_bytes.max(1)).take(GROUP);
             for (row, blocks) in rows.enumerate() {
                 let spans = out.chunks_exact_mut(tile::span_bytes(block_type));
                 for (block, span) in blocks.chunks_exact(block_type.block_bytes()).zip(spans) {
@@ -123,32 +125,25 @@ impl PackedWeight {
         self.n_in / self.block_type.block_len() * tile::span_bytes(self.block_type)
     }
 
-    /// The packed group number `group`.
-    pub(crate) fn group(&self, group: usize) -> &[u8] {
+    /// Some of the packed groups.
+    pub(crate) fn groups(&self, groups: Range<usize>) -> &[u8] {
         let n = self.group_bytes();
-        &self.bytes[group * n..][..n]
+        &self.bytes[groups.start * n..groups.end * n]
     }
 
-    /// The weights of row `row`, as floats, into `out`.
+    /// The weights of row `row`, as the products have them, as floats into `out`.
     ///
     /// # Panics
     /// When there is no such row, or `out` is not `n_in` long.
     pub fn row(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.n_out, "row {row} of a matrix with {} rows", self.n_out);
         assert_eq!(out.len(), self.n_in, "out must have the length of a row");
-        let spans = self.group(row / GROUP).chunks_exact(tile::span_bytes(self.block_type));
+        let spans = self.groups(row / GROUP..row / GROUP + 1).chunks_exact(tile::span_bytes(self.block_type));
         for (span, out) in spans.zip(out.chunks_exact_mut(self.block_type.block_len())) {
             for (i, out) in out.chunks_exact_mut(BLOCK).enumerate() {
-                self.dequantise(&tile::unpack(self.block_type, span, row % GROUP, i), out);
+                let RowBlock { quants, scale, minimum } = tile::unpack(self.block_type, span, row % GROUP, i);
+                out.iter_mut().zip(quants).for_each(|(out, q)| *out = f32::from(q) * scale + minimum);
             }
-        }
-    }
-
-    fn dequantise(&self, block: &RowBlock, out: &mut [f32]) {
-        let zero_point = f32::from(self.block_type.zero_point().unwrap_or(0));
-        for (i, (q, out)) in block.quants.iter().zip(out).enumerate() {
-            let scale = block.scale * f32::from(block.scales[i / (BLOCK / 2)]);
-            *out = (f32::from(*q) - zero_point) * scale + block.minimum_scale * f32::from(block.minimum);
         }
     }
 }

@@ -53,12 +53,20 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn dot_wide(sum: __m256i, w: __m256i, x: *const u32) -> __m256i {
-        // SAFETY: see `load`. The highest bit apart: 128·127 twice fits in 16 bits too.
+    unsafe fn dot_biased(sum: __m256i, w: __m256i, x: *const u32) -> __m256i {
+        // SAFETY: see `load`. The signs go over to `x`: 128·127 twice fits in sixteen bits.
         unsafe {
-            let sum = Self::dot(sum, Self::and_byte(w, 0x7f), x);
-            Self::dot(sum, Self::and_byte(w, 0x80), x)
+            let w = _mm256_xor_si256(w, _mm256_set1_epi8(i8::MIN));
+            let x = _mm256_sign_epi8(_mm256_set1_epi32(x.read().cast_signed()), w);
+            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), x);
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
         }
+    }
+
+    #[inline(always)]
+    unsafe fn start_biased(_: *const u32) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { Self::zero_int() }
     }
 
     #[inline(always)]
@@ -74,21 +82,49 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn splat_int(from: *const u32) -> __m256i {
+    unsafe fn mul_high16(a: __m256i, b: __m256i) -> __m256i {
         // SAFETY: see `load`.
-        unsafe { _mm256_set1_epi32(from.read().cast_signed()) }
+        unsafe { _mm256_mulhi_epi16(a, b) }
     }
 
     #[inline(always)]
-    unsafe fn pair([low, high]: [__m256i; 2]) -> __m256i {
-        // SAFETY: see `load`.
-        unsafe { _mm256_blend_epi16::<0xaa>(low, _mm256_slli_epi32::<16>(high)) }
+    unsafe fn scale_bytes(q: __m256i, factor: __m256i) -> __m256i {
+        // SAFETY: see `load`. The upper byte counts 256-fold, so that its product comes down into the
+        // lower one; that of the lower byte has what is wanted in the upper one.
+        unsafe {
+            let lower = _mm256_set1_epi16(0xff);
+            let of_upper = _mm256_mulhi_epi16(_mm256_andnot_si256(lower, q), factor);
+            let of_lower = _mm256_mullo_epi16(_mm256_and_si256(lower, q), factor);
+            _mm256_or_si256(_mm256_and_si256(lower, of_upper), _mm256_andnot_si256(lower, of_lower))
+        }
     }
 
     #[inline(always)]
-    unsafe fn dot_pairs(sum: __m256i, a: __m256i, b: __m256i) -> __m256i {
+    unsafe fn eighth_bytes(a: __m256i) -> __m256i {
         // SAFETY: see `load`.
-        unsafe { _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)) }
+        unsafe {
+            let eighth = _mm256_srai_epi16::<3>(a);
+            let lower = _mm256_and_si256(eighth, _mm256_set1_epi16(0xff));
+            _mm256_or_si256(lower, _mm256_slli_epi16::<8>(eighth))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_bytes(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_add_epi8(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub_bytes(a: __m256i, b: __m256i) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_sub_epi8(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_byte(byte: u8) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_set1_epi8(byte.cast_signed()) }
     }
 
     #[inline(always)]
@@ -107,12 +143,6 @@ impl Simd for Avx2 {
     unsafe fn round(a: __m256) -> __m256i {
         // SAFETY: see `load`.
         unsafe { _mm256_cvtps_epi32(a) }
-    }
-
-    #[inline(always)]
-    unsafe fn magnitude(a: __m256i) -> __m256i {
-        // SAFETY: see `load`.
-        unsafe { _mm256_abs_epi32(a) }
     }
 
     #[inline(always)]
@@ -171,24 +201,35 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn load_u8_twice(from: *const u8) -> __m256i {
+    unsafe fn load_16_twice(from: *const u8) -> __m256i {
         // SAFETY: see `load`.
         unsafe {
-            let bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()));
-            Self::pair([bytes; 2])
+            let values = _mm256_cvtepu16_epi32(_mm_loadu_si128(from.cast()));
+            _mm256_or_si256(values, _mm256_slli_epi32::<16>(values))
         }
     }
 
     #[inline(always)]
-    unsafe fn load_u8_pairs(from: *const u8) -> __m256i {
+    unsafe fn load_upper_bytes(from: *const u8) -> __m256i {
         // SAFETY: see `load`.
-        unsafe { _mm256_cvtepu8_epi16(_mm_loadu_si128(from.cast())) }
+        unsafe { _mm256_slli_epi16::<8>(Self::load_bytes(from)) }
     }
 
     #[inline(always)]
-    unsafe fn load_i8_pairs(from: *const u8) -> __m256i {
+    unsafe fn load_bytes(from: *const u8) -> __m256i {
         // SAFETY: see `load`.
-        unsafe { _mm256_cvtepi8_epi16(_mm_loadu_si128(from.cast())) }
+        unsafe {
+            let bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(from.cast()));
+            _mm256_shuffle_epi8(
+                bytes,
+                _mm256_set_epi64x(
+                    0x0c0c_0c0c_0808_0808,
+                    0x0404_0404_0000_0000,
+                    0x0c0c_0c0c_0808_0808,
+                    0x0404_0404_0000_0000,
+                ),
+            )
+        }
     }
 
     #[inline(always)]
@@ -204,9 +245,9 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn negate(a: __m256) -> __m256 {
+    unsafe fn store_int(to: *mut u8, a: __m256i) {
         // SAFETY: see `load`.
-        unsafe { _mm256_sub_ps(_mm256_set1_ps(-0.0), a) }
+        unsafe { _mm256_storeu_si256(to.cast(), a) };
     }
 
     #[inline(always)]

@@ -6,6 +6,8 @@ use super::Simd;
 
 /// The truth table of `a & b | c`.
 const AND_OR: i32 = 0xea;
+/// The truth table of `a & b | !a & c`.
+const SELECT: i32 = 0xca;
 
 /// The instruction set.
 pub(crate) struct Avx512;
@@ -53,9 +55,15 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn dot_wide(sum: __m512i, w: __m512i, x: *const u32) -> __m512i {
+    unsafe fn dot_biased(sum: __m512i, w: __m512i, x: *const u32) -> __m512i {
         // SAFETY: see `load`.
         unsafe { Self::dot(sum, w, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn start_biased(negated_sum: *const u32) -> __m512i {
+        // SAFETY: see `load`. `Σ (w − 128)·x = Σ w·x − 128·Σ x`.
+        unsafe { Self::splat_shifted::<7>(negated_sum) }
     }
 
     #[inline(always)]
@@ -71,24 +79,52 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn splat_int(from: *const u32) -> __m512i {
+    unsafe fn mul_high16(a: __m512i, b: __m512i) -> __m512i {
         // SAFETY: see `load`.
-        unsafe { _mm512_set1_epi32(from.read().cast_signed()) }
+        unsafe { _mm512_mulhi_epi16(a, b) }
     }
 
     #[inline(always)]
-    unsafe fn pair([low, high]: [__m512i; 2]) -> __m512i {
-        // SAFETY: see `load`.
+    unsafe fn scale_bytes(q: __m512i, factor: __m512i) -> __m512i {
+        // SAFETY: see `load`. The upper byte counts 256-fold, so that its product comes down into the
+        // lower one; that of the lower byte has what is wanted in the upper one.
         unsafe {
-            let high = _mm512_slli_epi32::<16>(high);
-            _mm512_ternarylogic_epi32::<AND_OR>(low, _mm512_set1_epi32(0xffff), high)
+            let lower = _mm512_set1_epi16(0xff);
+            let of_upper = _mm512_mulhi_epi16(_mm512_andnot_si512(lower, q), factor);
+            let of_lower = _mm512_mullo_epi16(_mm512_and_si512(lower, q), factor);
+            _mm512_ternarylogic_epi32::<SELECT>(lower, of_upper, of_lower)
         }
     }
 
     #[inline(always)]
-    unsafe fn dot_pairs(sum: __m512i, a: __m512i, b: __m512i) -> __m512i {
+    unsafe fn eighth_bytes(a: __m512i) -> __m512i {
         // SAFETY: see `load`.
-        unsafe { _mm512_dpwssd_epi32(sum, a, b) }
+        unsafe {
+            let eighth = _mm512_srai_epi16::<3>(a);
+            _mm512_ternarylogic_epi32::<SELECT>(
+                _mm512_set1_epi16(0xff),
+                eighth,
+                _mm512_slli_epi16::<8>(eighth),
+            )
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_bytes(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see `load`.
+        unsafe { _mm512_add_epi8(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub_bytes(a: __m512i, b: __m512i) -> __m512i {
+        // SAFETY: see `load`.
+        unsafe { _mm512_sub_epi8(a, b) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_byte(byte: u8) -> __m512i {
+        // SAFETY: see `load`.
+        unsafe { _mm512_set1_epi8(byte.cast_signed()) }
     }
 
     #[inline(always)]
@@ -107,12 +143,6 @@ impl Simd for Avx512 {
     unsafe fn round(a: __m512) -> __m512i {
         // SAFETY: see `load`.
         unsafe { _mm512_cvtps_epi32(a) }
-    }
-
-    #[inline(always)]
-    unsafe fn magnitude(a: __m512i) -> __m512i {
-        // SAFETY: see `load`.
-        unsafe { _mm512_abs_epi32(a) }
     }
 
     #[inline(always)]
@@ -161,24 +191,24 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn load_u8_twice(from: *const u8) -> __m512i {
+    unsafe fn load_16_twice(from: *const u8) -> __m512i {
         // SAFETY: see `load`.
         unsafe {
-            let bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(from.cast()));
-            Self::pair([bytes; 2])
+            let values = _mm512_cvtepu16_epi32(_mm256_loadu_si256(from.cast()));
+            _mm512_or_si512(values, _mm512_slli_epi32::<16>(values))
         }
     }
 
     #[inline(always)]
-    unsafe fn load_u8_pairs(from: *const u8) -> __m512i {
-        // SAFETY: see `load`.
-        unsafe { _mm512_cvtepu8_epi16(_mm256_loadu_si256(from.cast())) }
+    unsafe fn load_upper_bytes(from: *const u8) -> __m512i {
+        // SAFETY: see `load`. Indices of 128 and up give zero.
+        unsafe { spread(from, [0x80, 0, 0x80, 0]) }
     }
 
     #[inline(always)]
-    unsafe fn load_i8_pairs(from: *const u8) -> __m512i {
+    unsafe fn load_bytes(from: *const u8) -> __m512i {
         // SAFETY: see `load`.
-        unsafe { _mm512_cvtepi8_epi16(_mm256_loadu_si256(from.cast())) }
+        unsafe { spread(from, [0; 4]) }
     }
 
     #[inline(always)]
@@ -194,9 +224,9 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn negate(a: __m512) -> __m512 {
+    unsafe fn store_int(to: *mut u8, a: __m512i) {
         // SAFETY: see `load`.
-        unsafe { _mm512_sub_ps(_mm512_set1_ps(-0.0), a) }
+        unsafe { _mm512_storeu_si512(to.cast(), a) };
     }
 
     #[inline(always)]
@@ -221,5 +251,37 @@ impl Simd for Avx512 {
     unsafe fn prefetch_past_second_cache(from: *const u8) {
         // SAFETY: see `load`.
         unsafe { _mm_prefetch::<_MM_HINT_NTA>(from.cast()) };
+    }
+}
+
+/// Sixteen bytes, each in those bytes of its lane where `pattern` is below 128; zero in the others.
+///
+/// # Safety
+/// As for [`Simd`].
+#[inline(always)]
+unsafe fn spread(from: *const u8, pattern: [u8; 4]) -> __m512i {
+    let pattern = i32::from_le_bytes(pattern);
+    // SAFETY: as this function. All 128-bit quarters hold the sixteen bytes; a quarter picks its four.
+    unsafe {
+        let bytes = _mm512_broadcast_i32x4(_mm_loadu_si128(from.cast()));
+        let lane = _mm512_setr_epi32(
+            0,
+            0x0101_0101,
+            0x0202_0202,
+            0x0303_0303,
+            0x0404_0404,
+            0x0505_0505,
+            0x0606_0606,
+            0x0707_0707,
+            0x0808_0808,
+            0x0909_0909,
+            0x0a0a_0a0a,
+            0x0b0b_0b0b,
+            0x0c0c_0c0c,
+            0x0d0d_0d0d,
+            0x0e0e_0e0e,
+            0x0f0f_0f0f,
+        );
+        _mm512_shuffle_epi8(bytes, _mm512_or_si512(lane, _mm512_set1_epi32(pattern)))
     }
 }

@@ -43,18 +43,27 @@ pub(crate) trait Simd {
     /// `sum + Σ w·x` over the four bytes of each lane: `w` unsigned, at most 127; `x` the four signed
     /// bytes at `x`, for every lane.
     unsafe fn dot(sum: Self::Int, w: Self::Int, x: *const u32) -> Self::Int;
-    /// [`Simd::dot`] for any unsigned `w`.
-    unsafe fn dot_wide(sum: Self::Int, w: Self::Int, x: *const u32) -> Self::Int;
+    /// [`Simd::dot`] with bytes `w` that stand for `w − 128`, begun with [`Simd::start_biased`].
+    unsafe fn dot_biased(sum: Self::Int, w: Self::Int, x: *const u32) -> Self::Int;
+    /// Where a sum of [`Simd::dot_biased`] begins; at `negated_sum` is `−Σ x` over all of it.
+    unsafe fn start_biased(negated_sum: *const u32) -> Self::Int;
     /// Zero in every lane.
     unsafe fn zero_int() -> Self::Int;
     /// The integer at `from`, times 2ᴺ, in every lane.
     unsafe fn splat_shifted<const N: i32>(from: *const u32) -> Self::Int;
-    /// The integer at `from` in every lane.
-    unsafe fn splat_int(from: *const u32) -> Self::Int;
-    /// The lower sixteen bits of the lanes of both, the first's as the lower ones.
-    unsafe fn pair(halves: [Self::Int; 2]) -> Self::Int;
-    /// `sum + Σ a·b` over the two signed sixteen-bit halves of each lane.
-    unsafe fn dot_pairs(sum: Self::Int, a: Self::Int, b: Self::Int) -> Self::Int;
+    /// `⌊a·b/2¹⁶⌋` of signed sixteen-bit lanes.
+    unsafe fn mul_high16(a: Self::Int, b: Self::Int) -> Self::Int;
+    /// `⌊q·factor/256⌋`, its lowest eight bits, for every byte `q` below 128 and the signed factor in
+    /// its sixteen bits. Of each two bytes the results are swapped.
+    unsafe fn scale_bytes(q: Self::Int, factor: Self::Int) -> Self::Int;
+    /// `⌊a/8⌋` of signed sixteen-bit lanes, its lowest eight bits, in both bytes.
+    unsafe fn eighth_bytes(a: Self::Int) -> Self::Int;
+    /// Bytewise sum, its lowest eight bits.
+    unsafe fn add_bytes(a: Self::Int, b: Self::Int) -> Self::Int;
+    /// Bytewise difference, its lowest eight bits.
+    unsafe fn sub_bytes(a: Self::Int, b: Self::Int) -> Self::Int;
+    /// The same byte everywhere.
+    unsafe fn splat_byte(byte: u8) -> Self::Int;
     /// Lanewise sum.
     unsafe fn add_int(a: Self::Int, b: Self::Int) -> Self::Int;
     /// Lanes as floats.
@@ -62,8 +71,6 @@ pub(crate) trait Simd {
     /// The nearest integers, of two equally near ones the even. What is not finite or too large becomes
     /// one whose lowest byte is zero.
     unsafe fn round(a: Self::Float) -> Self::Int;
-    /// The magnitudes.
-    unsafe fn magnitude(a: Self::Int) -> Self::Int;
     /// The sum of all lanes.
     unsafe fn sum(a: Self::Int) -> i32;
     /// Writes the lowest byte of every lane.
@@ -78,18 +85,18 @@ pub(crate) trait Simd {
     unsafe fn load_f16(from: *const u8) -> Self::Float;
     /// `ROWS` bf16 as floats.
     unsafe fn load_bf16(from: *const u8) -> Self::Float;
-    /// `ROWS` unsigned bytes, each in both halves of its lane.
-    unsafe fn load_u8_twice(from: *const u8) -> Self::Int;
-    /// `ROWS` pairs of unsigned bytes, a pair in the halves of its lane.
-    unsafe fn load_u8_pairs(from: *const u8) -> Self::Int;
-    /// `ROWS` pairs of signed bytes, a pair in the halves of its lane.
-    unsafe fn load_i8_pairs(from: *const u8) -> Self::Int;
+    /// `ROWS` times sixteen bits, each in both halves of its lane.
+    unsafe fn load_16_twice(from: *const u8) -> Self::Int;
+    /// `ROWS` bytes, each as the upper byte of both halves of its lane.
+    unsafe fn load_upper_bytes(from: *const u8) -> Self::Int;
+    /// `ROWS` bytes, each in all four bytes of its lane.
+    unsafe fn load_bytes(from: *const u8) -> Self::Int;
     /// `a·b`.
     unsafe fn mul(a: Self::Float, b: Self::Float) -> Self::Float;
     /// `a·b + c`, rounded once.
     unsafe fn mul_add(a: Self::Float, b: Self::Float, c: Self::Float) -> Self::Float;
-    /// `−a`.
-    unsafe fn negate(a: Self::Float) -> Self::Float;
+    /// Writes a register of integers.
+    unsafe fn store_int(to: *mut u8, a: Self::Int);
     /// Writes the lanes.
     unsafe fn store(to: *mut f32, a: Self::Float);
     /// Fetches the cache line at `from` ahead of its use; any address will do.

@@ -62,12 +62,15 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    unsafe fn dot_wide(sum: int32x4_t, w: int32x4_t, x: *const u32) -> int32x4_t {
-        // SAFETY: see `load`. The highest bit apart: signed it counts −128, so its sum is taken away.
-        unsafe {
-            let high = Self::dot(Self::zero_int(), Self::and_byte(w, 0x80), x);
-            vsubq_s32(Self::dot(sum, Self::and_byte(w, 0x7f), x), high)
-        }
+    unsafe fn dot_biased(sum: int32x4_t, w: int32x4_t, x: *const u32) -> int32x4_t {
+        // SAFETY: see `load`. With its highest bit turned a biased byte is the signed one.
+        unsafe { Self::dot(sum, veorq_s32(w, Self::splat_byte(0x80)), x) }
+    }
+
+    #[inline(always)]
+    unsafe fn start_biased(_: *const u32) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { Self::zero_int() }
     }
 
     #[inline(always)]
@@ -83,25 +86,52 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    unsafe fn splat_int(from: *const u32) -> int32x4_t {
-        // SAFETY: see `load`.
-        unsafe { vdupq_n_s32(from.read().cast_signed()) }
-    }
-
-    #[inline(always)]
-    unsafe fn pair([low, high]: [int32x4_t; 2]) -> int32x4_t {
-        // SAFETY: see `load`.
-        unsafe { vsliq_n_s32::<16>(low, high) }
-    }
-
-    #[inline(always)]
-    unsafe fn dot_pairs(sum: int32x4_t, a: int32x4_t, b: int32x4_t) -> int32x4_t {
+    unsafe fn mul_high16(a: int32x4_t, b: int32x4_t) -> int32x4_t {
         // SAFETY: see `load`.
         unsafe {
             let (a, b) = (vreinterpretq_s16_s32(a), vreinterpretq_s16_s32(b));
             let low = vmull_s16(vget_low_s16(a), vget_low_s16(b));
-            vaddq_s32(sum, vpaddq_s32(low, vmull_high_s16(a, b)))
+            let high = vmull_high_s16(a, b);
+            vreinterpretq_s32_s16(vcombine_s16(vshrn_n_s32::<16>(low), vshrn_n_s32::<16>(high)))
         }
+    }
+
+    #[inline(always)]
+    unsafe fn scale_bytes(q: int32x4_t, factor: int32x4_t) -> int32x4_t {
+        // SAFETY: see `load`. Of both products the upper byte is wanted; the first one's moves down.
+        unsafe {
+            let (q, factor) = (vreinterpretq_u16_s32(q), vreinterpretq_u16_s32(factor));
+            let of_upper = vmulq_u16(vshrq_n_u16::<8>(q), factor);
+            let of_lower = vmulq_u16(vandq_u16(q, vdupq_n_u16(0xff)), factor);
+            vreinterpretq_s32_u16(vsriq_n_u16::<8>(of_lower, of_upper))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn eighth_bytes(a: int32x4_t) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe {
+            let eighth = vshrq_n_s16::<3>(vreinterpretq_s16_s32(a));
+            vreinterpretq_s32_s16(vsliq_n_s16::<8>(eighth, eighth))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_bytes(a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vreinterpretq_s32_s8(vaddq_s8(vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b))) }
+    }
+
+    #[inline(always)]
+    unsafe fn sub_bytes(a: int32x4_t, b: int32x4_t) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vreinterpretq_s32_s8(vsubq_s8(vreinterpretq_s8_s32(a), vreinterpretq_s8_s32(b))) }
+    }
+
+    #[inline(always)]
+    unsafe fn splat_byte(byte: u8) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { vreinterpretq_s32_u8(vdupq_n_u8(byte)) }
     }
 
     #[inline(always)]
@@ -124,12 +154,6 @@ impl Simd for Neon {
             let rounded = vcvtnq_s32_f32(a);
             vbicq_s32(rounded, vreinterpretq_s32_u32(vceqq_s32(rounded, vdupq_n_s32(i32::MAX))))
         }
-    }
-
-    #[inline(always)]
-    unsafe fn magnitude(a: int32x4_t) -> int32x4_t {
-        // SAFETY: see `load`.
-        unsafe { vabsq_s32(a) }
     }
 
     #[inline(always)]
@@ -181,24 +205,29 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    unsafe fn load_u8_twice(from: *const u8) -> int32x4_t {
+    unsafe fn load_16_twice(from: *const u8) -> int32x4_t {
         // SAFETY: see `load`.
         unsafe {
-            let bytes = from.cast::<[u8; 4]>().read().map(|byte| i32::from(byte) * 0x1_0001);
-            vld1q_s32(bytes.as_ptr())
+            let values = vreinterpretq_s32_u32(vmovl_u16(vld1_u16(from.cast())));
+            vsliq_n_s32::<16>(values, values)
         }
     }
 
     #[inline(always)]
-    unsafe fn load_u8_pairs(from: *const u8) -> int32x4_t {
+    unsafe fn load_upper_bytes(from: *const u8) -> int32x4_t {
         // SAFETY: see `load`.
-        unsafe { vreinterpretq_s32_u16(vmovl_u8(vld1_u8(from))) }
+        unsafe {
+            let bytes = vreinterpretq_u16_s32(Self::load_bytes(from));
+            vreinterpretq_s32_u16(vshlq_n_u16::<8>(bytes))
+        }
     }
 
     #[inline(always)]
-    unsafe fn load_i8_pairs(from: *const u8) -> int32x4_t {
+    unsafe fn load_bytes(from: *const u8) -> int32x4_t {
         // SAFETY: see `load`.
-        unsafe { vreinterpretq_s32_s16(vmovl_s8(vld1_s8(from.cast()))) }
+        let lanes = unsafe { from.cast::<[u8; 4]>().read() }.map(|byte| i32::from_le_bytes([byte; 4]));
+        // SAFETY: see `load`.
+        unsafe { vld1q_s32(lanes.as_ptr()) }
     }
 
     #[inline(always)]
@@ -214,9 +243,9 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    unsafe fn negate(a: float32x4_t) -> float32x4_t {
+    unsafe fn store_int(to: *mut u8, a: int32x4_t) {
         // SAFETY: see `load`.
-        unsafe { vnegq_f32(a) }
+        unsafe { vst1q_u8(to, vreinterpretq_u8_s32(a)) };
     }
 
     #[inline(always)]

@@ -1,0 +1,364 @@
+//! The product of sixteen weight rows of super-blocks with a few rows of activations.
+//!
+//! The weights of a super-block are bytes of one step (`quant::steps`), so that a product is a sum of
+//! integers over 256 weights and one multiplication of floats. A single tile makes the bytes in
+//! registers on its way; for several, [`unpack`] writes them once into the cache, and each tile reads
+//! them there: [`tile_of_bytes`]. Both come to the same integers, and to the same bits.
+
+use super::{
+    kernel::prefetch,
+    quants::{FiveBits, Nibbles, Quants, SixBits},
+    scaling::add_scaled,
+};
+use crate::{
+    quant::{
+        BLOCK, GROUP, SUPER_BLOCK,
+        record::super_block::{NEGATED_SUM, SCALE, WORDS},
+        steps,
+        tile::{F16_ROW, FACTORS, OFFSETS, PLANE, SIX_BIT_BYTES, unpack_six_bit_values},
+    },
+    simd::Simd,
+};
+
+/// Blocks of 32 in a super-block.
+const BLOCKS: usize = SUPER_BLOCK / BLOCK;
+/// Words of activations in a block, and registers of its weights.
+const BLOCK_WORDS: usize = BLOCK / 4;
+/// Rows for which the compiler unrolls the products with a block.
+const UNROLLED_ROWS: usize = 8;
+/// Bytes of an unpacked span: sixteen steps as f32, then the planes.
+pub(super) const UNPACKED_BYTES: usize = 4 * GROUP + SUPER_BLOCK / 4 * PLANE;
+
+/// A type with super-blocks.
+pub(super) trait SuperBlocks {
+    /// How its weights lie.
+    type Quants: Quants;
+    /// Bytes of the header of a span.
+    const HEADER: usize;
+    /// What is read once for a span.
+    type Span<S: Simd>;
+
+    /// # Safety
+    /// As for [`Simd`]; a whole header lies at `header`. `row` is a multiple of `S::ROWS` below 16.
+    unsafe fn span<S: Simd>(header: *const u8, row: usize) -> Self::Span<S>;
+    /// Factor and offset for each half of a block.
+    ///
+    /// # Safety
+    /// As [`SuperBlocks::span`]; `block` is below [`BLOCKS`].
+    unsafe fn halves<S: Simd>(
+        span: &Self::Span<S>,
+        header: *const u8,
+        row: usize,
+        block: usize,
+    ) -> [[S::Int; 2]; 2];
+}
+
+/// Four bits, and scales of six bits.
+pub(super) struct Q4K;
+/// Five bits, and scales of six bits.
+pub(super) struct Q5K;
+/// Six bits, and signed scales of half blocks.
+pub(super) struct Q6K;
+
+/// The header of a span with scales of six bits.
+pub(super) struct SixBitSpan<S: Simd> {
+    common: S::Int,
+    scales: [u8; BLOCKS * GROUP],
+}
+
+impl<S: Simd> SixBitSpan<S> {
+    /// # Safety
+    /// As [`SuperBlocks::span`].
+    #[inline(always)]
+    unsafe fn load(header: *const u8, row: usize) -> Self {
+        // SAFETY: as this function; the packed scales begin at `FACTORS`.
+        unsafe {
+            let packed = &*header.add(FACTORS).cast::<[u8; SIX_BIT_BYTES]>();
+            let common = S::load_16_twice(header.add(F16_ROW + 2 * row));
+            Self { common, scales: unpack_six_bit_values(packed) }
+        }
+    }
+
+    /// # Safety
+    /// As [`SuperBlocks::halves`].
+    #[inline(always)]
+    unsafe fn halves(&self, header: *const u8, row: usize, block: usize) -> [[S::Int; 2]; 2] {
+        // SAFETY: as this function; the header ends with a row of offsets for each block.
+        unsafe {
+            let at = block * GROUP + row;
+            let scale = S::load_upper_bytes(self.scales.as_ptr().add(at));
+            [[S::mul_high16(scale, self.common), S::load_bytes(header.add(OFFSETS + at))]; 2]
+        }
+    }
+}
+
+/// A type with scales of six bits.
+macro_rules! six_bit_scales {
+    ($type:ty, $quants:ty) => {
+        impl SuperBlocks for $type {
+            type Quants = $quants;
+            const HEADER: usize = OFFSETS + BLOCKS * GROUP;
+            type Span<S: Simd> = SixBitSpan<S>;
+
+            #[inline(always)]
+            unsafe fn span<S: Simd>(header: *const u8, row: usize) -> SixBitSpan<S> {
+                // SAFETY: as this function.
+                unsafe { SixBitSpan::load(header, row) }
+            }
+
+            #[inline(always)]
+            unsafe fn halves<S: Simd>(
+                span: &SixBitSpan<S>,
+                header: *const u8,
+                row: usize,
+                block: usize,
+            ) -> [[S::Int; 2]; 2] {
+                // SAFETY: as this function.
+                unsafe { span.halves(header, row, block) }
+            }
+        }
+    };
+}
+six_bit_scales!(Q4K, Nibbles);
+six_bit_scales!(Q5K, FiveBits);
+
+impl SuperBlocks for Q6K {
+    type Quants = SixBits;
+    const HEADER: usize = FACTORS + 2 * BLOCKS * GROUP;
+    type Span<S: Simd> = S::Int;
+
+    #[inline(always)]
+    unsafe fn span<S: Simd>(header: *const u8, row: usize) -> S::Int {
+        // SAFETY: as this function.
+        unsafe { S::load_16_twice(header.add(F16_ROW + 2 * row)) }
+    }
+
+    #[inline(always)]
+    unsafe fn halves<S: Simd>(
+        common: &S::Int,
+        header: *const u8,
+        row: usize,
+        block: usize,
+    ) -> [[S::Int; 2]; 2] {
+        // SAFETY: as this function; the header ends with two rows of scales for each block.
+        unsafe {
+            let scales = header.add(FACTORS + 2 * block * GROUP + row);
+            [
+                with_offset::<S>(S::mul_high16(S::load_upper_bytes(scales), *common)),
+                with_offset::<S>(S::mul_high16(S::load_upper_bytes(scales.add(GROUP)), *common)),
+            ]
+        }
+    }
+}
+
+/// The factor, and the offset with which `q` stands for `q − 32`.
+///
+/// # Safety
+/// As for [`Simd`].
+#[inline(always)]
+unsafe fn with_offset<S: Simd>(factor: S::Int) -> [S::Int; 2] {
+    // SAFETY: as this function. `32·factor/256 = factor/8`.
+    unsafe { [factor, S::sub_bytes(S::splat_byte(steps::ZERO), S::eighth_bytes(factor))] }
+}
+
+/// The weights of one block of 32, a quad a register.
+///
+/// # Safety
+/// As [`SuperBlocks::halves`]; the planes of the block lie at `planes`.
+#[inline(always)]
+unsafe fn weights<S: Simd, T: SuperBlocks>(
+    span: &T::Span<S>,
+    header: *const u8,
+    planes: *const u8,
+    row: usize,
+    block: usize,
+) -> [S::Int; BLOCK_WORDS] {
+    // SAFETY: as this function.
+    unsafe {
+        let mut w = T::Quants::unpack::<S>(planes.add(4 * row));
+        let halves = T::halves::<S>(span, header, row, block);
+        for (i, w) in w.iter_mut().enumerate() {
+            let [factor, offset] = halves[i / (BLOCK_WORDS / 2)];
+            *w = S::add_bytes(S::scale_bytes(*w, factor), offset);
+        }
+        w
+    }
+}
+
+/// Adds the products of a block's weights with each of `C` records, `x` the block's words in the first.
+///
+/// # Safety
+/// As for [`Simd`]; the records lie one behind the other.
+#[inline(always)]
+unsafe fn dot<S: Simd, const C: usize>(products: &mut [S::Int; C], w: [S::Int; BLOCK_WORDS], x: *const u32) {
+    // Two loops, as the compiler does not unroll one as long as both; and only unrolled ones keep the
+    // products in registers.
+    let (first, others) = products.split_at_mut(C.min(UNROLLED_ROWS));
+    for (c, product) in first.iter_mut().enumerate() {
+        // SAFETY: as this function.
+        *product = unsafe { dot_one::<S>(*product, w, x.add(c * WORDS)) };
+    }
+    for (c, product) in others.iter_mut().enumerate() {
+        // SAFETY: as this function.
+        *product = unsafe { dot_one::<S>(*product, w, x.add((UNROLLED_ROWS + c) * WORDS)) };
+    }
+}
+
+/// `product` with that of a block's weights and the words at `x` added.
+///
+/// # Safety
+/// As [`dot`].
+#[inline(always)]
+unsafe fn dot_one<S: Simd>(mut product: S::Int, w: [S::Int; BLOCK_WORDS], x: *const u32) -> S::Int {
+    for (j, w) in w.into_iter().enumerate() {
+        // SAFETY: as this function.
+        product = unsafe { S::dot_biased(product, w, x.add(j)) };
+    }
+    product
+}
+
+/// Where the products with `C` records start.
+///
+/// # Safety
+/// As [`dot`].
+#[inline(always)]
+unsafe fn start<S: Simd, const C: usize>(record: *const u32) -> [S::Int; C] {
+    // SAFETY: as this function.
+    unsafe {
+        let mut products = [S::zero_int(); C];
+        for (c, product) in products.iter_mut().enumerate() {
+            *product = S::start_biased(record.add(c * WORDS + NEGATED_SUM));
+        }
+        products
+    }
+}
+
+/// Adds the products of a span with `C` records to the sums in `out`, from its row `row` on.
+///
+/// # Safety
+/// As [`dot`]; `out` is `C` long.
+#[inline(always)]
+unsafe fn finish<S: Simd, const C: usize>(
+    out: &mut [[f32; GROUP]],
+    products: [S::Int; C],
+    step: S::Float,
+    record: *const u32,
+    row: usize,
+) {
+    for (c, (product, out)) in products.into_iter().zip(out).enumerate() {
+        // SAFETY: as this function.
+        unsafe {
+            let out = out.as_mut_ptr().add(row);
+            let sum = add_scaled::<S>(S::load_f32(out), product, step, record.add(c * WORDS + SCALE));
+            S::store(out, sum);
+        }
+    }
+}
+
+/// `out[c][r]`: row `r` of the sixteen of `group` times row `c` of the `C` of `records`.
+///
+/// # Panics
+/// When the lengths do not fit one another.
+///
+/// # Safety
+/// The processor has the instruction set `S`.
+#[inline(always)]
+pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
+    group: &[u8],
+    records: &[u32],
+    out: &mut [[f32; GROUP]],
+) {
+    let span_bytes = T::HEADER + BLOCKS * T::Quants::BYTES;
+    let n_spans = group.len() / span_bytes;
+    assert_eq!(group.len(), n_spans * span_bytes);
+    assert_eq!(records.len(), n_spans * C * WORDS);
+    assert_eq!(out.len(), C);
+    out.fill([0.0; GROUP]);
+    for row in (0..GROUP).step_by(S::ROWS) {
+        for (header, records) in group.chunks_exact(span_bytes).zip(records.chunks_exact(C * WORDS)) {
+            let (header, record) = (header.as_ptr(), records.as_ptr());
+            // SAFETY: a whole span, and `C` records.
+            unsafe {
+                let span = T::span::<S>(header, row);
+                let mut products = start::<S, C>(record);
+                for block in 0..BLOCKS {
+                    let planes = header.add(T::HEADER + block * T::Quants::BYTES);
+                    prefetch::<S>(planes, T::Quants::BYTES + T::HEADER / BLOCKS, C);
+                    let w = weights::<S, T>(&span, header, planes, row, block);
+                    dot::<S, C>(&mut products, w, record.add(block * BLOCK_WORDS));
+                }
+                finish::<S, C>(out, products, S::load_f16(header.add(2 * row)), record, row);
+            }
+        }
+    }
+}
+
+/// Writes the spans of `group` into `out`, unpacked.
+///
+/// # Panics
+/// When the lengths do not fit one another.
+///
+/// # Safety
+/// The processor has the instruction set `S`.
+#[inline(always)]
+pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8]) {
+    let span_bytes = T::HEADER + BLOCKS * T::Quants::BYTES;
+    assert_eq!(group.len() / span_bytes * UNPACKED_BYTES, out.len());
+    for (header, out) in group.chunks_exact(span_bytes).zip(out.chunks_exact_mut(UNPACKED_BYTES)) {
+        let header = header.as_ptr();
+        let (steps, unpacked) = out.split_at_mut(4 * GROUP);
+        let (steps, unpacked) = (steps.as_mut_ptr(), unpacked.as_mut_ptr());
+        for row in (0..GROUP).step_by(S::ROWS) {
+            // SAFETY: a whole span, packed and unpacked.
+            unsafe {
+                S::store(steps.cast::<f32>().add(row), S::load_f16(header.add(2 * row)));
+                let span = T::span::<S>(header, row);
+                for block in 0..BLOCKS {
+                    let planes = header.add(T::HEADER + block * T::Quants::BYTES);
+                    prefetch::<S>(planes, T::Quants::BYTES + T::HEADER / BLOCKS, GROUP);
+                    let w = weights::<S, T>(&span, header, planes, row, block);
+                    for (j, w) in w.into_iter().enumerate() {
+                        S::store_int(unpacked.add((block * BLOCK_WORDS + j) * PLANE + 4 * row), w);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// [`tile`] for an unpacked group.
+///
+/// # Panics
+/// When the lengths do not fit one another.
+///
+/// # Safety
+/// The processor has the instruction set `S`.
+#[inline(always)]
+pub(super) unsafe fn tile_of_bytes<S: Simd, const C: usize>(
+    group: &[u8],
+    records: &[u32],
+    out: &mut [[f32; GROUP]],
+) {
+    let n_spans = group.len() / UNPACKED_BYTES;
+    assert_eq!(group.len(), n_spans * UNPACKED_BYTES);
+    assert_eq!(records.len(), n_spans * C * WORDS);
+    assert_eq!(out.len(), C);
+    out.fill([0.0; GROUP]);
+    for row in (0..GROUP).step_by(S::ROWS) {
+        for (span, records) in group.chunks_exact(UNPACKED_BYTES).zip(records.chunks_exact(C * WORDS)) {
+            let (span, record) = (span.as_ptr(), records.as_ptr());
+            // SAFETY: a whole unpacked span, and `C` records.
+            unsafe {
+                let mut products = start::<S, C>(record);
+                for block in 0..BLOCKS {
+                    let mut w = [S::zero_int(); BLOCK_WORDS];
+                    for (j, w) in w.iter_mut().enumerate() {
+                        *w = S::load(span.add(4 * GROUP + (block * BLOCK_WORDS + j) * PLANE + 4 * row));
+                    }
+                    dot::<S, C>(&mut products, w, record.add(block * BLOCK_WORDS));
+                }
+                finish::<S, C>(out, products, S::load_f32(span.cast::<f32>().add(row)), record, row);
+            }
+        }
+    }
+}
