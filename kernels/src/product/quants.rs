@@ -16,7 +16,7 @@ pub(super) trait Quants {
     /// As for [`Simd`]; a whole block of planes lies at `planes`.
     unsafe fn unpack<S: Simd>(planes: *const u8) -> [S::Int; 8];
 
-    /// `sum + Σ w·x` over a quad; of eight bits, with [`Simd::dot_biased`].
+    /// `sum + Σ w·x` over a quad; of eight bits, with [`Simd::dot_bytes`].
     ///
     /// # Safety
     /// As for [`Simd`].
@@ -112,6 +112,6 @@ impl Quants for Bytes {
     #[inline(always)]
     unsafe fn dot<S: Simd>(sum: S::Int, w: S::Int, x: *const u32) -> S::Int {
         // SAFETY: as this function.
-        unsafe { S::dot_biased(sum, w, x) }
+        unsafe { S::dot_bytes(sum, S::from_biased(w), x) }
     }
 }

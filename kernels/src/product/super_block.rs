@@ -36,17 +36,19 @@ pub(super) trait SuperBlocks {
     /// Bytes of the header of a span.
     const HEADER: usize;
     /// What is read once for a span.
-    type Span<S: Simd>;
+    type Span;
 
     /// # Safety
-    /// As for [`Simd`]; a whole header lies at `header`. `row` is a multiple of `S::ROWS` below 16.
-    unsafe fn span<S: Simd>(header: *const u8, row: usize) -> Self::Span<S>;
-    /// Factor and offset for each half of a block.
+    /// A whole header lies at `header`.
+    unsafe fn span(header: *const u8) -> Self::Span;
+    /// Factor and offset for each half of a block; `common` is what the factors have in common.
     ///
     /// # Safety
-    /// As [`SuperBlocks::span`]; `block` is below [`BLOCKS`].
+    /// As for [`Simd`]; a whole header lies at `header`, `row` is a multiple of `S::ROWS` below 16 and
+    /// `block` below [`BLOCKS`].
     unsafe fn halves<S: Simd>(
-        span: &Self::Span<S>,
+        span: &Self::Span,
+        common: S::Int,
         header: *const u8,
         row: usize,
         block: usize,
@@ -60,61 +62,34 @@ pub(super) struct Q5K;
 /// Six bits, and signed scales of half blocks.
 pub(super) struct Q6K;
 
-/// The header of a span with scales of six bits.
-pub(super) struct SixBitSpan<S: Simd> {
-    common: S::Int,
-    scales: [u8; BLOCKS * GROUP],
-}
-
-impl<S: Simd> SixBitSpan<S> {
-    /// # Safety
-    /// As [`SuperBlocks::span`].
-    #[inline(always)]
-    unsafe fn load(header: *const u8, row: usize) -> Self {
-        // SAFETY: as this function; the packed scales begin at `FACTORS`.
-        unsafe {
-            let packed = &*header.add(FACTORS).cast::<[u8; SIX_BIT_BYTES]>();
-            let common = S::load_16_twice(header.add(F16_ROW + 2 * row));
-            Self { common, scales: unpack_six_bit_values(packed) }
-        }
-    }
-
-    /// # Safety
-    /// As [`SuperBlocks::halves`].
-    #[inline(always)]
-    unsafe fn halves(&self, header: *const u8, row: usize, block: usize) -> [[S::Int; 2]; 2] {
-        // SAFETY: as this function; the header ends with a row of offsets for each block.
-        unsafe {
-            let at = block * GROUP + row;
-            let scale = S::load_upper_bytes(self.scales.as_ptr().add(at));
-            [[S::mul_high16(scale, self.common), S::load_bytes(header.add(OFFSETS + at))]; 2]
-        }
-    }
-}
-
 /// A type with scales of six bits.
 macro_rules! six_bit_scales {
     ($type:ty, $quants:ty) => {
         impl SuperBlocks for $type {
             type Quants = $quants;
             const HEADER: usize = OFFSETS + BLOCKS * GROUP;
-            type Span<S: Simd> = SixBitSpan<S>;
+            type Span = [u8; BLOCKS * GROUP];
 
             #[inline(always)]
-            unsafe fn span<S: Simd>(header: *const u8, row: usize) -> SixBitSpan<S> {
-                // SAFETY: as this function.
-                unsafe { SixBitSpan::load(header, row) }
+            unsafe fn span(header: *const u8) -> Self::Span {
+                // SAFETY: as this function; the packed scales begin at `FACTORS`.
+                unpack_six_bit_values(unsafe { &*header.add(FACTORS).cast::<[u8; SIX_BIT_BYTES]>() })
             }
 
             #[inline(always)]
             unsafe fn halves<S: Simd>(
-                span: &SixBitSpan<S>,
+                scales: &Self::Span,
+                common: S::Int,
                 header: *const u8,
                 row: usize,
                 block: usize,
             ) -> [[S::Int; 2]; 2] {
-                // SAFETY: as this function.
-                unsafe { span.halves(header, row, block) }
+                // SAFETY: as this function; the header ends with a row of offsets for each block.
+                unsafe {
+                    let at = block * GROUP + row;
+                    let scale = S::load_upper_bytes(scales.as_ptr().add(at));
+                    [[S::mul_high16(scale, common), S::load_bytes(header.add(OFFSETS + at))]; 2]
+                }
             }
         }
     };
@@ -125,17 +100,15 @@ six_bit_scales!(Q5K, FiveBits);
 impl SuperBlocks for Q6K {
     type Quants = SixBits;
     const HEADER: usize = FACTORS + 2 * BLOCKS * GROUP;
-    type Span<S: Simd> = S::Int;
+    type Span = ();
 
     #[inline(always)]
-    unsafe fn span<S: Simd>(header: *const u8, row: usize) -> S::Int {
-        // SAFETY: as this function.
-        unsafe { S::load_16_twice(header.add(F16_ROW + 2 * row)) }
-    }
+    unsafe fn span(_: *const u8) {}
 
     #[inline(always)]
     unsafe fn halves<S: Simd>(
-        common: &S::Int,
+        (): &(),
+        common: S::Int,
         header: *const u8,
         row: usize,
         block: usize,
@@ -144,8 +117,8 @@ impl SuperBlocks for Q6K {
         unsafe {
             let scales = header.add(FACTORS + 2 * block * GROUP + row);
             [
-                with_offset::<S>(S::mul_high16(S::load_upper_bytes(scales), *common)),
-                with_offset::<S>(S::mul_high16(S::load_upper_bytes(scales.add(GROUP)), *common)),
+                with_offset::<S>(S::mul_high16(S::load_upper_bytes(scales), common)),
+                with_offset::<S>(S::mul_high16(S::load_upper_bytes(scales.add(GROUP)), common)),
             ]
         }
     }
@@ -167,7 +140,7 @@ unsafe fn with_offset<S: Simd>(factor: S::Int) -> [S::Int; 2] {
 /// As [`SuperBlocks::halves`]; the planes of the block lie at `planes`.
 #[inline(always)]
 unsafe fn weights<S: Simd, T: SuperBlocks>(
-    span: &T::Span<S>,
+    span: &T::Span,
     header: *const u8,
     planes: *const u8,
     row: usize,
@@ -176,10 +149,13 @@ unsafe fn weights<S: Simd, T: SuperBlocks>(
     // SAFETY: as this function.
     unsafe {
         let mut w = T::Quants::unpack::<S>(planes.add(4 * row));
-        let halves = T::halves::<S>(span, header, row, block);
-        for (i, w) in w.iter_mut().enumerate() {
-            let [factor, offset] = halves[i / (BLOCK_WORDS / 2)];
-            *w = S::add_bytes(S::scale_bytes(*w, factor), offset);
+        let common = S::load_16_twice(header.add(F16_ROW + 2 * row));
+        let halves = T::halves::<S>(span, common, header, row, block);
+        for (w, [factor, offset]) in w.chunks_exact_mut(BLOCK_WORDS / 2).zip(halves) {
+            let offset = S::from_biased(offset);
+            for w in w {
+                *w = S::add_bytes(S::scale_bytes(*w, factor), offset);
+            }
         }
         w
     }
@@ -212,7 +188,7 @@ unsafe fn dot<S: Simd, const C: usize>(products: &mut [S::Int; C], w: [S::Int; B
 unsafe fn dot_one<S: Simd>(mut product: S::Int, w: [S::Int; BLOCK_WORDS], x: *const u32) -> S::Int {
     for (j, w) in w.into_iter().enumerate() {
         // SAFETY: as this function.
-        product = unsafe { S::dot_biased(product, w, x.add(j)) };
+        product = unsafe { S::dot_bytes(product, w, x.add(j)) };
     }
     product
 }
@@ -274,12 +250,12 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
     assert_eq!(records.len(), n_spans * C * WORDS);
     assert_eq!(out.len(), C);
     out.fill([0.0; GROUP]);
-    for row in (0..GROUP).step_by(S::ROWS) {
-        for (header, records) in group.chunks_exact(span_bytes).zip(records.chunks_exact(C * WORDS)) {
-            let (header, record) = (header.as_ptr(), records.as_ptr());
-            // SAFETY: a whole span, and `C` records.
-            unsafe {
-                let span = T::span::<S>(header, row);
+    for (header, records) in group.chunks_exact(span_bytes).zip(records.chunks_exact(C * WORDS)) {
+        let (header, record) = (header.as_ptr(), records.as_ptr());
+        // SAFETY: a whole span, and `C` records.
+        unsafe {
+            let span = T::span(header);
+            for row in (0..GROUP).step_by(S::ROWS) {
                 let mut products = start::<S, C>(record);
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
@@ -308,11 +284,11 @@ pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8
         let header = header.as_ptr();
         let (steps, unpacked) = out.split_at_mut(4 * GROUP);
         let (steps, unpacked) = (steps.as_mut_ptr(), unpacked.as_mut_ptr());
-        for row in (0..GROUP).step_by(S::ROWS) {
-            // SAFETY: a whole span, packed and unpacked.
-            unsafe {
+        // SAFETY: a whole span, packed and unpacked.
+        unsafe {
+            let span = T::span(header);
+            for row in (0..GROUP).step_by(S::ROWS) {
                 S::store(steps.cast::<f32>().add(row), S::load_f16(header.add(2 * row)));
-                let span = T::span::<S>(header, row);
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
                     prefetch::<S>(planes, T::Quants::BYTES + T::HEADER / BLOCKS, GROUP);

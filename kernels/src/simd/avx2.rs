@@ -53,10 +53,15 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    unsafe fn dot_biased(sum: __m256i, w: __m256i, x: *const u32) -> __m256i {
+    unsafe fn from_biased(w: __m256i) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_xor_si256(w, _mm256_set1_epi8(i8::MIN)) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_bytes(sum: __m256i, w: __m256i, x: *const u32) -> __m256i {
         // SAFETY: see `load`. The signs go over to `x`: 128·127 twice fits in sixteen bits.
         unsafe {
-            let w = _mm256_xor_si256(w, _mm256_set1_epi8(i8::MIN));
             let x = _mm256_sign_epi8(_mm256_set1_epi32(x.read().cast_signed()), w);
             let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), x);
             _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
@@ -95,7 +100,7 @@ impl Simd for Avx2 {
             let lower = _mm256_set1_epi16(0xff);
             let of_upper = _mm256_mulhi_epi16(_mm256_andnot_si256(lower, q), factor);
             let of_lower = _mm256_mullo_epi16(_mm256_and_si256(lower, q), factor);
-            _mm256_or_si256(_mm256_and_si256(lower, of_upper), _mm256_andnot_si256(lower, of_lower))
+            _mm256_blendv_epi8(of_lower, of_upper, lower)
         }
     }
 

@@ -55,7 +55,12 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn dot_biased(sum: __m512i, w: __m512i, x: *const u32) -> __m512i {
+    unsafe fn from_biased(w: __m512i) -> __m512i {
+        w
+    }
+
+    #[inline(always)]
+    unsafe fn dot_bytes(sum: __m512i, w: __m512i, x: *const u32) -> __m512i {
         // SAFETY: see `load`.
         unsafe { Self::dot(sum, w, x) }
     }

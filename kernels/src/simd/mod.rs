@@ -43,9 +43,12 @@ pub(crate) trait Simd {
     /// `sum + Σ w·x` over the four bytes of each lane: `w` unsigned, at most 127; `x` the four signed
     /// bytes at `x`, for every lane.
     unsafe fn dot(sum: Self::Int, w: Self::Int, x: *const u32) -> Self::Int;
-    /// [`Simd::dot`] with bytes `w` that stand for `w − 128`, begun with [`Simd::start_biased`].
-    unsafe fn dot_biased(sum: Self::Int, w: Self::Int, x: *const u32) -> Self::Int;
-    /// Where a sum of [`Simd::dot_biased`] begins; at `negated_sum` is `−Σ x` over all of it.
+    /// Bytes that stand for themselves less 128, as [`Simd::dot_bytes`] takes them: adding to them is the
+    /// same before and after.
+    unsafe fn from_biased(w: Self::Int) -> Self::Int;
+    /// [`Simd::dot`] with bytes of [`Simd::from_biased`], begun with [`Simd::start_biased`].
+    unsafe fn dot_bytes(sum: Self::Int, w: Self::Int, x: *const u32) -> Self::Int;
+    /// Where a sum of [`Simd::dot_bytes`] begins; at `negated_sum` is `−Σ x` over all of it.
     unsafe fn start_biased(negated_sum: *const u32) -> Self::Int;
     /// Zero in every lane.
     unsafe fn zero_int() -> Self::Int;

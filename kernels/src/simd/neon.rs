@@ -62,9 +62,15 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    unsafe fn dot_biased(sum: int32x4_t, w: int32x4_t, x: *const u32) -> int32x4_t {
+    unsafe fn from_biased(w: int32x4_t) -> int32x4_t {
         // SAFETY: see `load`. With its highest bit turned a biased byte is the signed one.
-        unsafe { Self::dot(sum, veorq_s32(w, Self::splat_byte(0x80)), x) }
+        unsafe { veorq_s32(w, Self::splat_byte(0x80)) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_bytes(sum: int32x4_t, w: int32x4_t, x: *const u32) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { Self::dot(sum, w, x) }
     }
 
     #[inline(always)]
