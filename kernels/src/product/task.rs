@@ -35,8 +35,9 @@ pub(super) struct Target<'a> {
 /// Some groups of a weight, as tiles read them.
 #[derive(Clone, Copy)]
 struct Groups<'g> {
-    /// The type that they are packed as; none where they are unpacked bytes.
-    of: Option<BlockType>,
+    block_type: BlockType,
+    /// Whether they are the unpacked bytes.
+    is_unpacked: bool,
     bytes: &'g [u8],
     /// Bytes of each.
     n: usize,
@@ -124,14 +125,14 @@ impl<'a> PartTasks<'a> {
         let block_type = w.block_type();
         let unpack = self.kernels.and_then(|kernels| (kernels.unpack)(block_type));
         let Some(unpack) = unpack.filter(|_| !memory.is_empty()) else {
-            return Groups { of: Some(block_type), bytes: w.groups(groups), n: w.group_bytes() };
+            return Groups { block_type, is_unpacked: false, bytes: w.groups(groups), n: w.group_bytes() };
         };
         let n = memory.len() / groups.len();
         for (group, out) in groups.zip(memory.chunks_exact_mut(n)) {
             // SAFETY: the processor has the kernels' set: `Product::run_on` made sure.
             unsafe { unpack(w.groups(group..group + 1), out) };
         }
-        Groups { of: None, bytes: memory, n }
+        Groups { block_type, is_unpacked: true, bytes: memory, n }
     }
 
     /// One tile with the groups of a task.
@@ -183,12 +184,10 @@ impl<'a> PartTasks<'a> {
     /// Group `i` of `groups` with one tile: `sums` is `[row of the tile][weight row]`.
     fn multiply(&self, groups: Groups<'_>, i: usize, records: &[u32], sums: &mut [[f32; GROUP]]) {
         let group = &groups.bytes[i * groups.n..][..groups.n];
-        let tile = match (self.kernels, groups.of) {
-            (Some(kernels), Some(block_type)) => (kernels.packed)(block_type, sums.len()),
-            (Some(kernels), None) => (kernels.of_bytes)(sums.len()),
-            (None, block_type) => {
-                return scalar::tile(block_type.unwrap_or(self.part.w.block_type()), group, records, sums);
-            }
+        let tile = match self.kernels {
+            None => return scalar::tile(groups.block_type, group, records, sums),
+            Some(kernels) if groups.is_unpacked => (kernels.of_bytes)(sums.len()),
+            Some(kernels) => (kernels.packed)(groups.block_type, sums.len()),
         };
         // SAFETY: the processor has the kernels' set: `Product::run_on` made sure.
         unsafe { tile(group, records, sums) }

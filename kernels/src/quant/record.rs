@@ -37,6 +37,7 @@ const ROUNDER: f32 = 12_582_912.0;
 const SMALLEST: f32 = 1e-30;
 /// Largest quantised magnitude.
 const LARGEST_QUANT: f32 = 127.0;
+
 /// A record of `N` values in `W` words. A trait, so that writing one is inlined into the loop over a row
 /// and compiled for its instruction set.
 pub(super) trait Record<const N: usize, const W: usize> {
@@ -58,7 +59,6 @@ pub(crate) const fn words(block_len: usize) -> usize {
 }
 
 /// A scale, and its inverse.
-#[derive(Clone, Copy)]
 struct Scale {
     scale: f32,
     inverse: f32,
