@@ -2,7 +2,8 @@
 
 use std::sync::OnceLock;
 
-/// What forces a lower instruction set than the processor has: `scalar`, `avx2`, `avx512` or `neon`.
+/// What forces a lower instruction set than the processor has: `scalar`, `avx2`, `avx-vnni`,
+/// `avx512` or `neon`.
 const CPU_VARIABLE: &str = "TIER0_CPU";
 
 /// A way to compute; each gives the same bits.
@@ -13,6 +14,9 @@ pub enum InstructionSet {
     /// Eight weight rows a register; AVX2, FMA and F16C.
     #[cfg(target_arch = "x86_64")]
     Avx2,
+    /// AVX2 with the byte products of VNNI on its registers, in the encoding of AVX-VNNI or of AVX-512.
+    #[cfg(target_arch = "x86_64")]
+    AvxVnni,
     /// Sixteen weight rows a register; AVX-512 with VNNI.
     #[cfg(target_arch = "x86_64")]
     Avx512,
@@ -31,11 +35,15 @@ impl InstructionSet {
                 && is_x86_feature_detected!("fma")
                 && is_x86_feature_detected!("f16c")
             {
+                let has_avx512_vnni =
+                    is_x86_feature_detected!("avx512vl") && is_x86_feature_detected!("avx512vnni");
                 sets.push(Self::Avx2);
-                if is_x86_feature_detected!("avx512f")
+                if is_x86_feature_detected!("avxvnni") || has_avx512_vnni {
+                    sets.push(Self::AvxVnni);
+                }
+                if has_avx512_vnni
+                    && is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
-                    && is_x86_feature_detected!("avx512vl")
-                    && is_x86_feature_detected!("avx512vnni")
                 {
                     sets.push(Self::Avx512);
                 }
@@ -60,12 +68,24 @@ impl InstructionSet {
         })
     }
 
+    /// Whether sixteen rows at once are faster than eight and eight: without VNNI, too much lies in the
+    /// way of sixteen registers.
+    pub(crate) fn has_large_tiles(self) -> bool {
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => false,
+            _ => true,
+        }
+    }
+
     /// As `TIER0_CPU` has it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Scalar => "scalar",
             #[cfg(target_arch = "x86_64")]
             Self::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Self::AvxVnni => "avx-vnni",
             #[cfg(target_arch = "x86_64")]
             Self::Avx512 => "avx512",
             #[cfg(target_arch = "aarch64")]
@@ -103,7 +123,9 @@ macro_rules! vectorised {
                 $crate::cpu::InstructionSet::Avx512 => unsafe { avx512($($argument),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                $crate::cpu::InstructionSet::Avx2 => unsafe { avx2($($argument),*) },
+                $crate::cpu::InstructionSet::Avx2 | $crate::cpu::InstructionSet::AvxVnni => unsafe {
+                    avx2($($argument),*)
+                },
                 _ => $plain($($argument),*),
             }
         }

@@ -2,6 +2,7 @@
 
 use crate::{
     cpu::vectorised,
+    pool,
     vector::{dot, exp},
 };
 
@@ -30,9 +31,24 @@ pub(crate) fn norm_row(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32])
     }
 }
 
+/// Values that a task of [`gate`] takes: below it, handing out costs more than it saves.
+const VALUES_PER_TASK: usize = 16 << 10;
+
+/// `gates = act(gates)·values`, element by element, on all threads.
+///
+/// # Panics
+/// When the two differ in length.
+pub fn gate(activation: Gate, gates: &mut [f32], values: &[f32]) {
+    assert_eq!(gates.len(), values.len(), "a gate has as many values as what it gates");
+    pool::global().run_chunks(gates, VALUES_PER_TASK, &|task, gates| {
+        let first = task * VALUES_PER_TASK;
+        gate_values(activation, gates, &values[first..first + gates.len()]);
+    });
+}
+
 vectorised! {
-    /// `gates = act(gates)·values`, element by element.
-    pub(crate) fn gate(activation: Gate, gates: &mut [f32], values: &[f32]) = gate_plain;
+    /// [`gate`] on this thread.
+    pub(crate) fn gate_values(activation: Gate, gates: &mut [f32], values: &[f32]) = gate_plain;
 }
 
 #[inline(always)]
@@ -81,5 +97,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn tasks_gate_their_own_values() {
+        let values: Vec<f32> = (0..2 * VALUES_PER_TASK + 5).map(|i| (i % 97) as f32 - 48.0).collect();
+        let mut want = values.clone();
+        gate_values(Gate::Silu, &mut want, &values);
+        let mut out = values.clone();
+        gate(Gate::Silu, &mut out, &values);
+        assert_eq!(out, want);
     }
 }

@@ -29,7 +29,7 @@ pub use attention::{AttentionParams, AttentionRow, CacheShape, TokenRows, empty_
 pub use bidirectional::{SelfAttention, self_attention};
 pub use cpu::InstructionSet;
 pub use dense::{DenseProduct, DenseRows, DenseSizeError, DenseType, DenseWeight, linear_dense};
-pub use elementwise::Gate;
+pub use elementwise::{Gate, gate};
 pub use file::MappedFile;
 pub use gelu::gelu;
 pub use layer_norm::{LayerNorm, layer_norm};

@@ -156,20 +156,27 @@ impl Gguf {
     /// When it is missing, has another shape, or cannot be read.
     pub fn weight(&self, name: &str, shape: [usize; 2], device: &Device) -> Result<Weight, ModelError> {
         let info = self.info(name, &shape)?;
-        let block_type = Weight::packable(info.ggml_dtype).filter(|_| device.is_cpu() && !self.dequantise);
-        let weight = match block_type {
-            Some(block_type) => {
-                let start = (self.content.tensor_data_offset + info.offset) as usize;
-                let n_blocks = shape[0] * shape[1] / block_type.block_len();
-                let range = start..start + n_blocks * block_type.block_bytes();
-                let packed = Weight::pack(block_type, &self.file.as_ref()[range.clone()], shape);
-                // Packed, it is in memory; what the file lies in would be as much again.
-                self.file.release(range);
-                packed
-            }
-            None => Weight::from_tensor(self.quantised(name, &shape, device)?),
+        let packed = match device.is_cpu() && !self.dequantise {
+            true => self.packed(info, shape).map_err(|error| unusable(name, &error))?,
+            false => None,
         };
-        weight.map_err(|error| unusable(name, &error))
+        if let Some(weight) = packed {
+            return Ok(weight);
+        }
+        Weight::from_tensor(self.quantised(name, &shape, device)?).map_err(|error| unusable(name, &error))
+    }
+
+    /// A matrix packed for the CPU; `None` where the kernels do not know its type.
+    fn packed(&self, info: &TensorInfo, shape: [usize; 2]) -> candle_core::Result<Option<Weight>> {
+        let start = (self.content.tensor_data_offset + info.offset) as usize;
+        let n_blocks = shape[0] * shape[1] / info.ggml_dtype.block_size();
+        let range = start..start + n_blocks * info.ggml_dtype.type_size();
+        let weight = Weight::pack(info.ggml_dtype, &self.file.as_ref()[range.clone()], shape)?;
+        if weight.is_some() {
+            // Packed, it is in memory; what the file lies in would be as much again.
+            self.file.release(range);
+        }
+        Ok(weight)
     }
 
     fn info(&self, name: &str, shape: &[usize]) -> Result<&TensorInfo, ModelError> {

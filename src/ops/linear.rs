@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Module, Result, Shape, Tensor};
-use tier0_kernels::{Gate, PackedWeight, Part, RowSource};
+use tier0_kernels::{DenseWeight, Gate, PackedWeight, Part, RowSource};
 
 use super::{
     Input, cpu_slice,
@@ -104,11 +104,8 @@ impl Linear {
             (Parts::Gated(gate, weights), residual) => {
                 let x = input.to_tensor()?.contiguous()?;
                 let gates = single(&x, &weights[0], None)?;
-                let gates = match gate {
-                    Gate::Silu => gates.silu()?,
-                    Gate::GeluTanh => gates.gelu()?,
-                };
-                let out = (gates * single(&x, &weights[1], None)?)?;
+                let values = single(&x, &weights[1], None)?;
+                let out = gates.apply_op2_no_bwd(&values, &Gated(*gate))?;
                 residual.map_or(Ok(out.clone()), |residual| out + residual)
             }
         }
@@ -126,7 +123,8 @@ fn single(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Result<Tensor> 
             let part = PackedPart { weight: Arc::clone(weight), bias: None, gates: None };
             packed(&[part], Input::Plain(x), None)?
         }
-        Kind::Dense(weight) => x.apply_op2_no_bwd(weight, &DenseProduct)?,
+        Kind::Dense(weight) => x.apply_op1_no_bwd(&DenseProduct { weight })?,
+        Kind::Full(weight) => x.apply_op2_no_bwd(weight, &FullProduct)?,
         Kind::Candle(weight) => weight.forward(x)?,
     };
     bias.map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))
@@ -158,12 +156,31 @@ impl CustomOp1 for PackedProduct<'_> {
     }
 }
 
-/// The product with an f32 weight.
-struct DenseProduct;
+/// The product with an f16 or bf16 weight.
+struct DenseProduct<'a> {
+    weight: &'a DenseWeight,
+}
 
-impl CustomOp2 for DenseProduct {
+impl CustomOp1 for DenseProduct<'_> {
     fn name(&self) -> &'static str {
         "dense-product"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (n_rows, n_in) = layout.shape().dims2()?;
+        check_columns(n_in, self.weight.n_in())?;
+        let mut out = vec![0f32; n_rows * self.weight.n_out()];
+        tier0_kernels::linear_dense(cpu_slice(x, layout)?, self.weight, None, &mut out);
+        Ok((CpuStorage::F32(out), (n_rows, self.weight.n_out()).into()))
+    }
+}
+
+/// The product with an f32 weight.
+struct FullProduct;
+
+impl CustomOp2 for FullProduct {
+    fn name(&self) -> &'static str {
+        "full-product"
     }
 
     fn cpu_fwd(
@@ -179,6 +196,27 @@ impl CustomOp2 for DenseProduct {
         let mut out = vec![0f32; n_rows * n_out];
         tier0_kernels::linear_f32(cpu_slice(x, x_layout)?, cpu_slice(weight, w_layout)?, n_in, &mut out);
         Ok((CpuStorage::F32(out), (n_rows, n_out).into()))
+    }
+}
+
+/// `act(gates)·values`, element by element.
+struct Gated(Gate);
+
+impl CustomOp2 for Gated {
+    fn name(&self) -> &'static str {
+        "gated"
+    }
+
+    fn cpu_fwd(
+        &self,
+        gates: &CpuStorage,
+        gates_layout: &Layout,
+        values: &CpuStorage,
+        values_layout: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let mut out = cpu_slice::<f32>(gates, gates_layout)?.to_vec();
+        tier0_kernels::gate(self.0, &mut out, cpu_slice(values, values_layout)?);
+        Ok((CpuStorage::F32(out), gates_layout.shape().clone()))
     }
 }
 
@@ -208,33 +246,44 @@ impl Embedding {
     /// When an id lies outside the vocabulary.
     pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
         let rows = match &self.table.0 {
-            Kind::Packed(table) => ids.contiguous()?.apply_op1_no_bwd(&PackedRows { table })?,
-            Kind::Dense(table) => table.index_select(ids, 0)?,
-            Kind::Candle(table) => table.embedding(ids)?,
-        };
+            Kind::Packed(table) => {
+                looked_up(ids, [table.n_out(), table.n_in()], &|id, out| table.row(id, out))
+            }
+            Kind::Dense(table) => {
+                looked_up(ids, [table.n_out(), table.n_in()], &|id, out| table.row(id, out))
+            }
+            Kind::Full(table) => table.index_select(ids, 0),
+            Kind::Candle(table) => table.embedding(ids),
+        }?;
         if self.scale == 1.0 { Ok(rows) } else { rows * self.scale }
     }
 }
 
-/// Rows of a packed weight.
-struct PackedRows<'a> {
-    table: &'a PackedWeight,
+/// The rows `ids` of a table of `shape`; `row` writes one.
+fn looked_up(ids: &Tensor, shape: [usize; 2], row: &(dyn Fn(usize, &mut [f32]) + Sync)) -> Result<Tensor> {
+    ids.contiguous()?.apply_op1_no_bwd(&Lookup { shape, row })
 }
 
-impl CustomOp1 for PackedRows<'_> {
+/// Rows of a packed table.
+struct Lookup<'a> {
+    shape: [usize; 2],
+    row: &'a (dyn Fn(usize, &mut [f32]) + Sync),
+}
+
+impl CustomOp1 for Lookup<'_> {
     fn name(&self) -> &'static str {
-        "packed-rows"
+        "lookup"
     }
 
     fn cpu_fwd(&self, ids: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let ids: &[u32] = cpu_slice(ids, layout)?;
-        let (n_rows, n_in) = (self.table.n_out(), self.table.n_in());
+        let [n_rows, n_in] = self.shape;
         if let Some(id) = ids.iter().find(|id| **id as usize >= n_rows) {
             candle_core::bail!("token {id} lies outside the vocabulary of {n_rows}");
         }
         let mut out = vec![0f32; ids.len() * n_in];
         for (id, out) in ids.iter().zip(out.chunks_exact_mut(n_in)) {
-            self.table.row(*id as usize, out);
+            (self.row)(*id as usize, out);
         }
         Ok((CpuStorage::F32(out), (ids.len(), n_in).into()))
     }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use candle_core::{
-    Result, Tensor,
+    Error, Result, Tensor,
     quantized::{GgmlDType, QMatMul, QTensor},
 };
-use tier0_kernels::{BlockType, PackedWeight};
+use tier0_kernels::{BlockType, DenseType, DenseWeight, PackedWeight};
 
 /// A matrix `[n_out, n_in]`. Clones share it.
 #[derive(Debug, Clone)]
@@ -16,35 +16,43 @@ pub struct Weight(pub(super) Kind);
 pub(super) enum Kind {
     /// Quantised, on the CPU: packed for the kernels, in this one copy.
     Packed(Arc<PackedWeight>),
+    /// f16 or bf16, on the CPU: likewise.
+    Dense(Arc<DenseWeight>),
     /// f32 on the CPU: candle's product would differ in the last bits between one row and many.
-    Dense(Tensor),
-    /// Quantised, on another device; candle multiplies.
+    Full(Tensor),
+    /// Of any type, on another device; candle multiplies.
     Candle(QMatMul),
 }
 
 impl Weight {
-    /// The type under which the kernels know a GGUF type; `None` where they do not.
-    pub fn packable(dtype: GgmlDType) -> Option<BlockType> {
-        Some(match dtype {
-            GgmlDType::Q4_0 => BlockType::Q4_0,
-            GgmlDType::Q4_1 => BlockType::Q4_1,
-            GgmlDType::Q5_0 => BlockType::Q5_0,
-            GgmlDType::Q5_1 => BlockType::Q5_1,
-            GgmlDType::Q8_0 => BlockType::Q8_0,
-            GgmlDType::Q4K => BlockType::Q4_K,
-            GgmlDType::Q5K => BlockType::Q5_K,
-            GgmlDType::Q6K => BlockType::Q6_K,
-            _ => return None,
-        })
-    }
-
-    /// Packs the blocks of a GGUF tensor of shape `[n_out, n_in]` for the CPU.
+    /// Packs what a GGUF file holds of a tensor of shape `[n_out, n_in]` for the CPU; `None` where the
+    /// kernels do not know its type.
     ///
     /// # Errors
     /// When the bytes do not fit the shape.
-    pub fn pack(block_type: BlockType, blocks: &[u8], shape: [usize; 2]) -> Result<Self> {
-        let packed = PackedWeight::pack(block_type, blocks, shape[0], shape[1]);
-        Ok(Self(Kind::Packed(Arc::new(packed.map_err(candle_core::Error::wrap)?))))
+    pub fn pack(dtype: GgmlDType, bytes: &[u8], [n_out, n_in]: [usize; 2]) -> Result<Option<Self>> {
+        let blocks = |block_type| {
+            let packed = PackedWeight::pack(block_type, bytes, n_out, n_in);
+            packed.map(|packed| Kind::Packed(Arc::new(packed))).map_err(Error::wrap)
+        };
+        let dense = |dense_type| {
+            let packed = DenseWeight::from_bytes(dense_type, bytes, n_out, n_in);
+            packed.map(|packed| Kind::Dense(Arc::new(packed))).map_err(Error::wrap)
+        };
+        let kind = match dtype {
+            GgmlDType::F16 => dense(DenseType::F16),
+            GgmlDType::BF16 => dense(DenseType::Bf16),
+            GgmlDType::Q4_0 => blocks(BlockType::Q4_0),
+            GgmlDType::Q4_1 => blocks(BlockType::Q4_1),
+            GgmlDType::Q5_0 => blocks(BlockType::Q5_0),
+            GgmlDType::Q5_1 => blocks(BlockType::Q5_1),
+            GgmlDType::Q8_0 => blocks(BlockType::Q8_0),
+            GgmlDType::Q4K => blocks(BlockType::Q4_K),
+            GgmlDType::Q5K => blocks(BlockType::Q5_K),
+            GgmlDType::Q6K => blocks(BlockType::Q6_K),
+            _ => return Ok(None),
+        };
+        kind.map(|kind| Some(Self(kind)))
     }
 
     /// A tensor as candle read it; on the CPU in f32, so for what [`Weight::pack`] does not take.
@@ -54,7 +62,7 @@ impl Weight {
     pub fn from_tensor(tensor: Arc<QTensor>) -> Result<Self> {
         let device = tensor.device();
         Ok(Self(match device.is_cpu() {
-            true => Kind::Dense(tensor.dequantize(&device)?),
+            true => Kind::Full(tensor.dequantize(&device)?),
             false => Kind::Candle(QMatMul::from_arc(tensor)?),
         }))
     }

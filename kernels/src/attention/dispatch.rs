@@ -61,7 +61,9 @@ unsafe fn attend_on<T: KvElement, const HEADS: usize, const PAIRS: usize>(
             match set {
                 InstructionSet::Scalar => walk::<Plain, T, HEADS, PAIRS>(queries, context, buffers),
                 #[cfg(target_arch = "x86_64")]
-                InstructionSet::Avx2 => avx2::<T, HEADS, PAIRS>(queries, context, buffers),
+                InstructionSet::Avx2 | InstructionSet::AvxVnni => {
+                    avx2::<T, HEADS, PAIRS>(queries, context, buffers);
+                }
                 #[cfg(target_arch = "x86_64")]
                 InstructionSet::Avx512 => avx512::<T, HEADS, PAIRS>(queries, context, buffers),
                 #[cfg(target_arch = "aarch64")]

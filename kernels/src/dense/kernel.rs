@@ -66,7 +66,7 @@ pub(super) fn multiply(path: Path, dense_type: DenseType, panel: &Panel<'_>, sum
         },
         // SAFETY: see above.
         #[cfg(target_arch = "x86_64")]
-        Path::Widened(InstructionSet::Avx2) => unsafe {
+        Path::Widened(InstructionSet::Avx2 | InstructionSet::AvxVnni) => unsafe {
             match dense_type {
                 DenseType::Bf16 => avx2::bf16(panel, sums),
                 DenseType::F16 => avx2::f16(panel, sums),

@@ -50,7 +50,7 @@ impl DenseWeight {
         check("weights", n_out, n_in, n_out * n_in, weights.len())?;
         // The low half of the result is all there is of it.
         let bits = |row: usize, i: usize| to_bf16(weights[row * n_in + i]) as u16;
-        Ok(Self::pack(DenseType::Bf16, n_out, n_in, &bits))
+        Ok(Self::pack(DenseType::Bf16, n_out, n_in, bits))
     }
 
     /// Packs the rows of a file: `bytes` holds `[n_out, n_in]` weights of two bytes, the lower first.
@@ -70,10 +70,10 @@ impl DenseWeight {
             u16::from_le_bytes([bytes[at], bytes[at + 1]])
         };
         Ok(match dense_type {
-            DenseType::Bf16 => Self::pack(dense_type, n_out, n_in, &|row, i| {
+            DenseType::Bf16 => Self::pack(dense_type, n_out, n_in, |row, i| {
                 to_bf16(f32::from_bits(u32::from(stored(row, i)) << 16)) as u16
             }),
-            DenseType::F16 => Self::pack(dense_type, n_out, n_in, &stored),
+            DenseType::F16 => Self::pack(dense_type, n_out, n_in, stored),
         })
     }
 
@@ -82,7 +82,7 @@ impl DenseWeight {
         dense_type: DenseType,
         n_out: usize,
         n_in: usize,
-        bits: &(dyn Fn(usize, usize) -> u16 + Sync),
+        bits: impl Fn(usize, usize) -> u16 + Sync,
     ) -> Self {
         let mut packed = Self { dense_type, n_out, n_in, bytes: AlignedBytes::zeroed(0) };
         let mut bytes = AlignedBytes::zeroed(packed.memory_bytes());

@@ -24,10 +24,18 @@ use crate::{
 const BLOCKS: usize = SUPER_BLOCK / BLOCK;
 /// Words of activations in a block, and registers of its weights.
 const BLOCK_WORDS: usize = BLOCK / 4;
+/// Quads of weights in a super-block.
+const QUADS: usize = SUPER_BLOCK / 4;
 /// Rows for which the compiler unrolls the products with a block.
 const UNROLLED_ROWS: usize = 8;
-/// Bytes of an unpacked span: sixteen steps as f32, then the planes.
-pub(super) const UNPACKED_BYTES: usize = 4 * GROUP + SUPER_BLOCK / 4 * PLANE;
+/// Registers that hold the weights of a block beside the products with eight rows.
+const MANY_REGISTERS: usize = 32;
+/// Bytes of an unpacked span: sixteen steps as f32, the shares of sixteen rows as a product with them
+/// begins with, then the planes.
+pub(super) const UNPACKED_BYTES: usize = UNPACKED_PLANES + QUADS * PLANE;
+/// Where the shares and the planes begin in it.
+const SHARES: usize = 4 * GROUP;
+const UNPACKED_PLANES: usize = SHARES + 4 * GROUP;
 
 /// A type with super-blocks.
 pub(super) trait SuperBlocks {
@@ -137,19 +145,19 @@ unsafe fn with_offset<S: Simd>(factor: S::Int) -> [S::Int; 2] {
 /// The weights of one block of 32, a quad a register.
 ///
 /// # Safety
-/// As [`SuperBlocks::halves`]; the planes of the block lie at `planes`.
+/// As [`SuperBlocks::halves`]; the planes lie behind the header.
 #[inline(always)]
 unsafe fn weights<S: Simd, T: SuperBlocks>(
     span: &T::Span,
+    common: S::Int,
     header: *const u8,
-    planes: *const u8,
     row: usize,
     block: usize,
 ) -> [S::Int; BLOCK_WORDS] {
     // SAFETY: as this function.
     unsafe {
+        let planes = header.add(T::HEADER + block * T::Quants::BYTES);
         let mut w = T::Quants::unpack::<S>(planes.add(4 * row));
-        let common = S::load_16_twice(header.add(F16_ROW + 2 * row));
         let halves = T::halves::<S>(span, common, header, row, block);
         for (w, [factor, offset]) in w.chunks_exact_mut(BLOCK_WORDS / 2).zip(halves) {
             let offset = S::from_biased(offset);
@@ -167,8 +175,18 @@ unsafe fn weights<S: Simd, T: SuperBlocks>(
 /// As for [`Simd`]; the records lie one behind the other.
 #[inline(always)]
 unsafe fn dot<S: Simd, const C: usize>(products: &mut [S::Int; C], w: [S::Int; BLOCK_WORDS], x: *const u32) {
-    // Two loops, as the compiler does not unroll one as long as both; and only unrolled ones keep the
-    // products in registers.
+    // In loops that the compiler unrolls, as only then the products stay in registers: it gives up on
+    // one of all weights and all rows.
+    if S::N_REGISTERS < MANY_REGISTERS {
+        // There is no room for the weights of a block beside the products.
+        for (j, w) in w.into_iter().enumerate() {
+            for (c, product) in products.iter_mut().enumerate() {
+                // SAFETY: as this function.
+                *product = unsafe { S::dot_bytes(*product, w, x.add(c * WORDS + j)) };
+            }
+        }
+        return;
+    }
     let (first, others) = products.split_at_mut(C.min(UNROLLED_ROWS));
     for (c, product) in first.iter_mut().enumerate() {
         // SAFETY: as this function.
@@ -256,11 +274,12 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
         unsafe {
             let span = T::span(header);
             for row in (0..GROUP).step_by(S::ROWS) {
+                let common = S::load_16_twice(header.add(F16_ROW + 2 * row));
                 let mut products = start::<S, C>(record);
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
                     prefetch::<S>(planes, T::Quants::BYTES + T::HEADER / BLOCKS, C);
-                    let w = weights::<S, T>(&span, header, planes, row, block);
+                    let w = weights::<S, T>(&span, common, header, row, block);
                     dot::<S, C>(&mut products, w, record.add(block * BLOCK_WORDS));
                 }
                 finish::<S, C>(out, products, S::load_f16(header.add(2 * row)), record, row);
@@ -282,21 +301,25 @@ pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8
     assert_eq!(group.len() / span_bytes * UNPACKED_BYTES, out.len());
     for (header, out) in group.chunks_exact(span_bytes).zip(out.chunks_exact_mut(UNPACKED_BYTES)) {
         let header = header.as_ptr();
-        let (steps, unpacked) = out.split_at_mut(4 * GROUP);
-        let (steps, unpacked) = (steps.as_mut_ptr(), unpacked.as_mut_ptr());
+        let unpacked = out.as_mut_ptr();
         // SAFETY: a whole span, packed and unpacked.
         unsafe {
             let span = T::span(header);
             for row in (0..GROUP).step_by(S::ROWS) {
-                S::store(steps.cast::<f32>().add(row), S::load_f16(header.add(2 * row)));
+                S::store(unpacked.cast::<f32>().add(row), S::load_f16(header.add(2 * row)));
+                let common = S::load_16_twice(header.add(F16_ROW + 2 * row));
+                let mut shares = S::zero_int();
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
                     prefetch::<S>(planes, T::Quants::BYTES + T::HEADER / BLOCKS, GROUP);
-                    let w = weights::<S, T>(&span, header, planes, row, block);
+                    let w = weights::<S, T>(&span, common, header, row, block);
                     for (j, w) in w.into_iter().enumerate() {
-                        S::store_int(unpacked.add((block * BLOCK_WORDS + j) * PLANE + 4 * row), w);
+                        let quad = block * BLOCK_WORDS + j;
+                        S::store_int(unpacked.add(UNPACKED_PLANES + quad * PLANE + 4 * row), w);
+                        shares = S::add_share(shares, S::ready(w));
                     }
                 }
+                S::store_int(unpacked.add(SHARES + 4 * row), shares);
             }
         }
     }
@@ -325,13 +348,16 @@ pub(super) unsafe fn tile_of_bytes<S: Simd, const C: usize>(
             let (span, record) = (span.as_ptr(), records.as_ptr());
             // SAFETY: a whole unpacked span, and `C` records.
             unsafe {
-                let mut products = start::<S, C>(record);
-                for block in 0..BLOCKS {
-                    let mut w = [S::zero_int(); BLOCK_WORDS];
-                    for (j, w) in w.iter_mut().enumerate() {
-                        *w = S::load(span.add(4 * GROUP + (block * BLOCK_WORDS + j) * PLANE + 4 * row));
+                let shares = S::load(span.add(SHARES + 4 * row));
+                let mut products = [S::zero_int(); C];
+                for (c, product) in products.iter_mut().enumerate() {
+                    *product = S::start_ready(record.add(c * WORDS + NEGATED_SUM), shares);
+                }
+                for quad in 0..QUADS {
+                    let w = S::ready(S::load(span.add(UNPACKED_PLANES + quad * PLANE + 4 * row)));
+                    for (c, product) in products.iter_mut().enumerate() {
+                        *product = S::dot_ready(*product, w, record.add(c * WORDS + quad));
                     }
-                    dot::<S, C>(&mut products, w, record.add(block * BLOCK_WORDS));
                 }
                 finish::<S, C>(out, products, S::load_f32(span.cast::<f32>().add(row)), record, row);
             }

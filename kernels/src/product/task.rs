@@ -5,7 +5,7 @@ use std::{cell::RefCell, ops::Range};
 use super::{Part, scalar, super_block::UNPACKED_BYTES, tiles::Tiles};
 use crate::{
     cpu::InstructionSet,
-    elementwise::gate,
+    elementwise::gate_values,
     pages::AlignedBytes,
     pool::SharedMut,
     quant::{BlockType, GROUP, MAX_TILE_ROWS, PackedWeight, QuantisedRows, RowTile},
@@ -99,7 +99,8 @@ impl<'a> PartTasks<'a> {
         let tiles = within(task % self.tile_parts(), self.tiles, self.x.n_tiles());
         UNPACKED.with_borrow_mut(|memory| {
             let up = self.part.gates.map(|(_, up)| up);
-            let len = |w: &PackedWeight| self.unpacked_len(w, groups.len(), tiles.len());
+            let n_rows = tiles.clone().map(|tile| self.x.tile(tile).rows.len()).sum();
+            let len = |w: &PackedWeight| self.unpacked_len(w, groups.len(), n_rows);
             let (len_w, len_up) = (len(self.part.w), up.map_or(0, len));
             if memory.len() < len_w + len_up {
                 *memory = AlignedBytes::zeroed(len_w + len_up);
@@ -113,11 +114,13 @@ impl<'a> PartTasks<'a> {
         });
     }
 
-    /// Bytes that groups take unpacked; 0 where they are better unpacked on the way: for a single tile.
-    fn unpacked_len(&self, w: &PackedWeight, n_groups: usize, n_tiles: usize) -> usize {
-        let has_bytes = self.kernels.is_some_and(|kernels| (kernels.unpack)(w.block_type()).is_some());
+    /// Bytes that groups take unpacked; 0 where they are better unpacked on the way: for few rows.
+    fn unpacked_len(&self, w: &PackedWeight, n_groups: usize, n_rows: usize) -> usize {
+        let has_bytes = self
+            .kernels
+            .is_some_and(|kernels| n_rows > kernels.few_rows && (kernels.unpack)(w.block_type()).is_some());
         let spans = w.n_in() / w.block_type().block_len();
-        if has_bytes && n_tiles > 1 { n_groups * spans * UNPACKED_BYTES } else { 0 }
+        if has_bytes { n_groups * spans * UNPACKED_BYTES } else { 0 }
     }
 
     /// The groups of `w` as the tiles read them, unpacked into `memory` unless that is empty.
@@ -154,7 +157,7 @@ impl<'a> PartTasks<'a> {
             }
             if let (Some((activation, _)), Some(up)) = (self.part.gates, up) {
                 self.multiply(up, i, tile.records, gated);
-                gate(activation, sums.as_flattened_mut(), gated.as_flattened());
+                gate_values(activation, sums.as_flattened_mut(), gated.as_flattened());
             }
             self.finish(group, tile.rows.clone(), sums, target);
         }

@@ -23,6 +23,8 @@ pub(super) type UnpackFn = unsafe fn(&[u8], &mut [u8]);
 pub(super) struct Tiles {
     /// That for a type and a number of rows.
     pub(super) packed: fn(BlockType, usize) -> TileFn,
+    /// Up to so many rows, super-blocks are better unpacked in registers than beforehand.
+    pub(super) few_rows: usize,
     /// That for super-blocks' bytes and a number of rows.
     pub(super) of_bytes: fn(usize) -> TileFn,
     /// What makes the bytes, for types that have super-blocks.
@@ -37,6 +39,10 @@ impl Tiles {
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx2 => Some(avx2::TILES),
             #[cfg(target_arch = "x86_64")]
+            InstructionSet::AvxVnni if is_x86_feature_detected!("avxvnni") => Some(avx_vnni::TILES),
+            #[cfg(target_arch = "x86_64")]
+            InstructionSet::AvxVnni => Some(avx512_vnni_vl::TILES),
+            #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => Some(avx512::TILES),
             #[cfg(target_arch = "aarch64")]
             InstructionSet::Neon => Some(neon::TILES),
@@ -46,11 +52,11 @@ impl Tiles {
 
 /// Defines a module with the tile functions of one instruction set.
 macro_rules! tile_functions {
-    ($module:ident, $set:ty, $features:literal) => {
+    ($module:ident, $set:ty, $features:literal, few_rows: $few_rows:literal) => {
         mod $module {
             use super::*;
 
-            pub(super) const TILES: Tiles = Tiles { packed, of_bytes, unpack };
+            pub(super) const TILES: Tiles = Tiles { packed, few_rows: $few_rows, of_bytes, unpack };
 
             fn packed(block_type: BlockType, n_rows: usize) -> TileFn {
                 match block_type {
@@ -122,8 +128,12 @@ macro_rules! tile_functions {
 }
 
 #[cfg(target_arch = "x86_64")]
-tile_functions!(avx512, simd::Avx512, "avx512f,avx512bw,avx512vnni");
+tile_functions!(avx512, simd::Avx512, "avx512f,avx512bw,avx512vnni", few_rows: 16);
 #[cfg(target_arch = "x86_64")]
-tile_functions!(avx2, simd::Avx2, "avx2,fma,f16c");
+tile_functions!(avx2, simd::Avx2, "avx2,fma,f16c", few_rows: 8);
+#[cfg(target_arch = "x86_64")]
+tile_functions!(avx_vnni, simd::Avx2<simd::AvxVnni>, "avx2,fma,f16c,avxvnni", few_rows: 16);
+#[cfg(target_arch = "x86_64")]
+tile_functions!(avx512_vnni_vl, simd::Avx2<simd::Avx512VnniVl>, "avx2,fma,f16c,avx512vl,avx512vnni", few_rows: 16);
 #[cfg(target_arch = "aarch64")]
-tile_functions!(neon, simd::Neon, "neon,dotprod");
+tile_functions!(neon, simd::Neon, "neon,dotprod", few_rows: 16);

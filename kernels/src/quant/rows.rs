@@ -14,8 +14,9 @@ use crate::{
 
 /// Rows that one pass over the weights serves at most: their sums fill the registers.
 pub(crate) const MAX_TILE_ROWS: usize = 16;
-/// Up to so many rows, weights come from memory and the passes over them count: tiles are large. For
-/// more, they come from the cache, and tiles of this many are fastest, as measured on Zen 4.
+/// Up to so many rows, weights come from memory and the passes over them count: tiles are large, where
+/// the instruction set has large ones. For more, they come from the cache, and tiles of this many are
+/// fastest, as measured on Zen 4.
 const FEW_ROWS: usize = 32;
 const USUAL_TILE_ROWS: usize = 8;
 
@@ -80,7 +81,7 @@ impl QuantisedRows {
             n_in > 0 && n_in.is_multiple_of(block_len),
             "rows of {n_in} are not whole blocks of {block_len}"
         );
-        self.layout = Layout { n_rows: source.n_rows(n_in), n_in, block_len };
+        self.layout = Layout::new(set, source.n_rows(n_in), n_in, block_len);
         self.words.resize(self.layout.n_rows * self.layout.row_words(), 0);
         let target = Target { layout: self.layout, words: SharedMut(self.words.as_mut_ptr()) };
         for_row_tasks(pool, self.layout.n_rows, n_in, &|rows| {
@@ -109,7 +110,7 @@ impl QuantisedRows {
 
     /// Tiles of at most [`MAX_TILE_ROWS`], as equal as can be.
     pub(crate) fn n_tiles(&self) -> usize {
-        self.layout.n_tiles()
+        self.layout.n_tiles
     }
 
     /// The tile number `tile`.
@@ -126,17 +127,19 @@ struct Layout {
     n_rows: usize,
     n_in: usize,
     block_len: usize,
+    n_tiles: usize,
 }
 
 impl Layout {
-    fn n_tiles(self) -> usize {
-        let most = if self.n_rows <= FEW_ROWS { MAX_TILE_ROWS } else { USUAL_TILE_ROWS };
-        self.n_rows.div_ceil(most)
+    fn new(set: InstructionSet, n_rows: usize, n_in: usize, block_len: usize) -> Self {
+        let large = n_rows <= FEW_ROWS && set.has_large_tiles();
+        let n_tiles = n_rows.div_ceil(if large { MAX_TILE_ROWS } else { USUAL_TILE_ROWS });
+        Self { n_rows, n_in, block_len, n_tiles }
     }
 
     /// The rows of a tile: the first ones have one more where they do not come out even.
     fn tile_rows(self, tile: usize) -> Range<usize> {
-        let n_tiles = self.n_tiles().max(1);
+        let n_tiles = self.n_tiles.max(1);
         let (size, n_large) = (self.n_rows / n_tiles, self.n_rows % n_tiles);
         let start = |tile: usize| tile * size + tile.min(n_large);
         start(tile)..start(tile + 1)
@@ -144,7 +147,7 @@ impl Layout {
 
     /// The rows of the tile that `row` is in.
     fn tile_around(self, row: usize) -> Range<usize> {
-        let (size, n_large) = (self.n_rows / self.n_tiles(), self.n_rows % self.n_tiles());
+        let (size, n_large) = (self.n_rows / self.n_tiles, self.n_rows % self.n_tiles);
         let in_large = n_large * (size + 1);
         self.tile_rows(if row < in_large { row / (size + 1) } else { n_large + (row - in_large) / size })
     }
@@ -177,7 +180,7 @@ unsafe fn quantise_rows(
         match set {
             InstructionSet::Scalar => quantise_rows_on::<Plain>(source, rows, scratch, target),
             #[cfg(target_arch = "x86_64")]
-            InstructionSet::Avx2 => avx2(source, rows, scratch, target),
+            InstructionSet::Avx2 | InstructionSet::AvxVnni => avx2(source, rows, scratch, target),
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => avx512(source, rows, scratch, target),
             #[cfg(target_arch = "aarch64")]
@@ -278,12 +281,17 @@ mod tests {
         sums: Vec<i32>,
     }
 
+    /// The records of a row.
+    fn records(rows: &QuantisedRows, row: usize) -> impl Iterator<Item = &[u32]> {
+        let tile = (0..rows.n_tiles()).map(|t| rows.tile(t)).find(|t| t.rows.contains(&row)).unwrap();
+        let records = tile.records.chunks_exact(record::words(rows.block_len()));
+        records.skip(row - tile.rows.start).step_by(tile.rows.len())
+    }
+
     fn read(rows: &QuantisedRows, row: usize) -> Read {
         let block_len = rows.block_len();
-        let tile = (0..rows.n_tiles()).map(|t| rows.tile(t)).find(|t| t.rows.contains(&row)).unwrap();
-        let records = tile.records.chunks_exact(record::words(block_len));
         let mut read = Read::default();
-        for record in records.skip(row - tile.rows.start).step_by(tile.rows.len()) {
+        for record in records(rows, row) {
             let scale = f32::from_bits(record[block_len / 4]);
             let quants = record[..block_len / 4].iter().flat_map(|word| word.to_le_bytes());
             let quants: Vec<i32> = quants.map(|q| i32::from(q.cast_signed())).collect();
@@ -335,11 +343,13 @@ mod tests {
 
         #[test]
         fn every_instruction_set_writes_the_same((block_len, n_in, x) in case()) {
-            let want = quantised(&x, n_in, block_len).words;
+            let want = quantised(&x, n_in, block_len);
             for set in InstructionSet::available() {
                 let mut rows = QuantisedRows::new();
                 rows.fill_with(set, crate::pool::global(), RowSource::Plain(&x), [n_in, block_len]);
-                prop_assert!(rows.words == want, "{:?} differs", set);
+                for row in 0..want.n_rows() {
+                    prop_assert!(records(&rows, row).eq(records(&want, row)), "{:?} differs", set);
+                }
             }
         }
 

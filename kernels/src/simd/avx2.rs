@@ -1,17 +1,174 @@
-//! Eight weight rows a register: AVX2 with FMA and F16C.
+//! Eight weight rows a register: AVX2 with FMA and F16C, and what of VNNI works on its registers.
 
-use std::arch::x86_64::*;
+use std::{arch::x86_64::*, marker::PhantomData};
 
 use super::Simd;
 
-/// The instruction set.
-pub(crate) struct Avx2;
+/// AVX2, with bytes multiplied by `D`.
+pub(crate) struct Avx2<D = Pairwise>(PhantomData<D>);
 
-impl Simd for Avx2 {
+/// How the bytes of lanes are multiplied.
+///
+/// # Safety
+/// As for the functions of [`Simd`] with these names.
+pub(crate) trait ByteProducts {
+    type Ready: Copy;
+    unsafe fn dot(sum: __m256i, w: __m256i, x: *const u32) -> __m256i;
+    unsafe fn from_biased(w: __m256i) -> __m256i;
+    unsafe fn dot_bytes(sum: __m256i, w: __m256i, x: *const u32) -> __m256i;
+    unsafe fn start_biased(negated_sum: *const u32) -> __m256i;
+    unsafe fn ready(w: __m256i) -> Self::Ready;
+    unsafe fn dot_ready(sum: __m256i, w: Self::Ready, x: *const u32) -> __m256i;
+    unsafe fn add_share(shares: __m256i, w: Self::Ready) -> __m256i;
+    unsafe fn start_ready(negated_sum: *const u32, shares: __m256i) -> __m256i;
+}
+
+/// Pairs of bytes summed to sixteen bits, and pairs of these to 32: AVX2 alone.
+pub(crate) struct Pairwise;
+/// One instruction for four bytes, as AVX-VNNI encodes it.
+pub(crate) struct AvxVnni;
+/// The same instruction, as AVX-512 VNNI with VL encodes it.
+pub(crate) struct Avx512VnniVl;
+
+/// Signed bytes taken apart.
+#[derive(Clone, Copy)]
+pub(crate) struct SignedBytes {
+    magnitudes: __m256i,
+    /// All bits of those that are negative.
+    signs: __m256i,
+}
+
+impl ByteProducts for Pairwise {
+    type Ready = SignedBytes;
+
+    #[inline(always)]
+    unsafe fn dot(sum: __m256i, w: __m256i, x: *const u32) -> __m256i {
+        // SAFETY: see `load`. Pairs are at most 2·127·128 = 32,512, so that 16 bits hold them.
+        unsafe {
+            let pairs = _mm256_maddubs_epi16(w, _mm256_set1_epi32(x.read().cast_signed()));
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn from_biased(w: __m256i) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_xor_si256(w, _mm256_set1_epi8(i8::MIN)) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_bytes(sum: __m256i, w: __m256i, x: *const u32) -> __m256i {
+        // SAFETY: see `load`. The signs go over to `x`: 128·127 twice fits in sixteen bits.
+        unsafe {
+            let x = _mm256_sign_epi8(_mm256_set1_epi32(x.read().cast_signed()), w);
+            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), x);
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn start_biased(_: *const u32) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_setzero_si256() }
+    }
+
+    #[inline(always)]
+    unsafe fn ready(w: __m256i) -> SignedBytes {
+        // SAFETY: see `load`.
+        unsafe {
+            let signs = _mm256_cmpgt_epi8(_mm256_setzero_si256(), w);
+            SignedBytes { magnitudes: _mm256_abs_epi8(w), signs }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_ready(sum: __m256i, w: SignedBytes, x: *const u32) -> __m256i {
+        // SAFETY: see `load`. For a negative weight, `w·x = |w|·(!x + 1)`: what the 1 adds is a share.
+        // Its pairs are at least 2·128·(−128), which sixteen bits hold. `vpsignb` would need no
+        // share, but it waits for the same units as the products do on AMD's processors.
+        unsafe {
+            let x = _mm256_xor_si256(_mm256_set1_epi32(x.read().cast_signed()), w.signs);
+            let pairs = _mm256_maddubs_epi16(w.magnitudes, x);
+            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn add_share(shares: __m256i, w: SignedBytes) -> __m256i {
+        // SAFETY: see `load`. The signs are −1 as bytes. A pair is at most 256, so that sixteen bits
+        // hold 64 of them.
+        unsafe { _mm256_sub_epi16(shares, _mm256_maddubs_epi16(w.magnitudes, w.signs)) }
+    }
+
+    #[inline(always)]
+    unsafe fn start_ready(_: *const u32, shares: __m256i) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { _mm256_madd_epi16(shares, _mm256_set1_epi16(1)) }
+    }
+}
+
+/// [`ByteProducts`] of a VNNI instruction: `w` is unsigned, with all its eight bits.
+macro_rules! vnni {
+    ($set:ty, $instruction:ident) => {
+        impl ByteProducts for $set {
+            type Ready = __m256i;
+
+            #[inline(always)]
+            unsafe fn dot(sum: __m256i, w: __m256i, x: *const u32) -> __m256i {
+                // SAFETY: as the trait says; so in all functions below.
+                unsafe { $instruction(sum, w, _mm256_set1_epi32(x.read().cast_signed())) }
+            }
+
+            #[inline(always)]
+            unsafe fn from_biased(w: __m256i) -> __m256i {
+                w
+            }
+
+            #[inline(always)]
+            unsafe fn dot_bytes(sum: __m256i, w: __m256i, x: *const u32) -> __m256i {
+                // SAFETY: see `dot`.
+                unsafe { Self::dot(sum, w, x) }
+            }
+
+            #[inline(always)]
+            unsafe fn start_biased(negated_sum: *const u32) -> __m256i {
+                // SAFETY: see `dot`. `Σ (w − 128)·x = Σ w·x − 128·Σ x`.
+                unsafe { Avx2::<Self>::splat_shifted::<7>(negated_sum) }
+            }
+
+            #[inline(always)]
+            unsafe fn ready(w: __m256i) -> __m256i {
+                w
+            }
+
+            #[inline(always)]
+            unsafe fn dot_ready(sum: __m256i, w: __m256i, x: *const u32) -> __m256i {
+                // SAFETY: see `dot`.
+                unsafe { Self::dot_bytes(sum, w, x) }
+            }
+
+            #[inline(always)]
+            unsafe fn add_share(shares: __m256i, _: __m256i) -> __m256i {
+                shares
+            }
+
+            #[inline(always)]
+            unsafe fn start_ready(negated_sum: *const u32, _: __m256i) -> __m256i {
+                // SAFETY: see `dot`.
+                unsafe { Self::start_biased(negated_sum) }
+            }
+        }
+    };
+}
+vnni!(AvxVnni, _mm256_dpbusd_avx_epi32);
+vnni!(Avx512VnniVl, _mm256_dpbusd_epi32);
+
+impl<D: ByteProducts> Simd for Avx2<D> {
     const ROWS: usize = 8;
     const N_REGISTERS: usize = 16;
     type Int = __m256i;
     type Float = __m256;
+    type Ready = D::Ready;
 
     #[inline(always)]
     unsafe fn load(from: *const u8) -> __m256i {
@@ -45,33 +202,50 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn dot(sum: __m256i, w: __m256i, x: *const u32) -> __m256i {
-        // SAFETY: see `load`. Pairs are at most 2·127·128 = 32,512, so that 16 bits hold them.
-        unsafe {
-            let pairs = _mm256_maddubs_epi16(w, _mm256_set1_epi32(x.read().cast_signed()));
-            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-        }
+        // SAFETY: see `load`.
+        unsafe { D::dot(sum, w, x) }
     }
 
     #[inline(always)]
     unsafe fn from_biased(w: __m256i) -> __m256i {
         // SAFETY: see `load`.
-        unsafe { _mm256_xor_si256(w, _mm256_set1_epi8(i8::MIN)) }
+        unsafe { D::from_biased(w) }
     }
 
     #[inline(always)]
     unsafe fn dot_bytes(sum: __m256i, w: __m256i, x: *const u32) -> __m256i {
-        // SAFETY: see `load`. The signs go over to `x`: 128·127 twice fits in sixteen bits.
-        unsafe {
-            let x = _mm256_sign_epi8(_mm256_set1_epi32(x.read().cast_signed()), w);
-            let pairs = _mm256_maddubs_epi16(_mm256_abs_epi8(w), x);
-            _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
-        }
+        // SAFETY: see `load`.
+        unsafe { D::dot_bytes(sum, w, x) }
     }
 
     #[inline(always)]
-    unsafe fn start_biased(_: *const u32) -> __m256i {
+    unsafe fn start_biased(negated_sum: *const u32) -> __m256i {
         // SAFETY: see `load`.
-        unsafe { Self::zero_int() }
+        unsafe { D::start_biased(negated_sum) }
+    }
+
+    #[inline(always)]
+    unsafe fn ready(w: __m256i) -> D::Ready {
+        // SAFETY: see `load`.
+        unsafe { D::ready(w) }
+    }
+
+    #[inline(always)]
+    unsafe fn dot_ready(sum: __m256i, w: D::Ready, x: *const u32) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { D::dot_ready(sum, w, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_share(shares: __m256i, w: D::Ready) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { D::add_share(shares, w) }
+    }
+
+    #[inline(always)]
+    unsafe fn start_ready(negated_sum: *const u32, shares: __m256i) -> __m256i {
+        // SAFETY: see `load`.
+        unsafe { D::start_ready(negated_sum, shares) }
     }
 
     #[inline(always)]

@@ -16,6 +16,7 @@ impl Simd for Avx512 {
     const ROWS: usize = 16;
     const N_REGISTERS: usize = 32;
     type Int = __m512i;
+    type Ready = __m512i;
     type Float = __m512;
 
     #[inline(always)]
@@ -69,6 +70,28 @@ impl Simd for Avx512 {
     unsafe fn start_biased(negated_sum: *const u32) -> __m512i {
         // SAFETY: see `load`. `Σ (w − 128)·x = Σ w·x − 128·Σ x`.
         unsafe { Self::splat_shifted::<7>(negated_sum) }
+    }
+
+    #[inline(always)]
+    unsafe fn ready(w: __m512i) -> __m512i {
+        w
+    }
+
+    #[inline(always)]
+    unsafe fn dot_ready(sum: __m512i, w: __m512i, x: *const u32) -> __m512i {
+        // SAFETY: see `load`.
+        unsafe { Self::dot_bytes(sum, w, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_share(shares: __m512i, _: __m512i) -> __m512i {
+        shares
+    }
+
+    #[inline(always)]
+    unsafe fn start_ready(negated_sum: *const u32, _: __m512i) -> __m512i {
+        // SAFETY: see `load`.
+        unsafe { Self::start_biased(negated_sum) }
     }
 
     #[inline(always)]

@@ -8,7 +8,7 @@ mod avx512;
 mod neon;
 
 #[cfg(target_arch = "x86_64")]
-pub(crate) use avx2::Avx2;
+pub(crate) use avx2::{Avx2, Avx512VnniVl, AvxVnni};
 #[cfg(target_arch = "x86_64")]
 pub(crate) use avx512::Avx512;
 #[cfg(target_arch = "aarch64")]
@@ -29,6 +29,8 @@ pub(crate) trait Simd {
     type Int: Copy;
     /// Lanes of f32.
     type Float: Copy;
+    /// Four bytes a lane, made ready for many products.
+    type Ready: Copy;
 
     /// All bits of a register of integers.
     unsafe fn load(from: *const u8) -> Self::Int;
@@ -50,6 +52,15 @@ pub(crate) trait Simd {
     unsafe fn dot_bytes(sum: Self::Int, w: Self::Int, x: *const u32) -> Self::Int;
     /// Where a sum of [`Simd::dot_bytes`] begins; at `negated_sum` is `−Σ x` over all of it.
     unsafe fn start_biased(negated_sum: *const u32) -> Self::Int;
+    /// Makes bytes of [`Simd::from_biased`] ready for [`Simd::dot_ready`].
+    unsafe fn ready(w: Self::Int) -> Self::Ready;
+    /// [`Simd::dot_bytes`], begun with [`Simd::start_ready`].
+    unsafe fn dot_ready(sum: Self::Int, w: Self::Ready, x: *const u32) -> Self::Int;
+    /// Adds to `shares` what `w` alone contributes to a sum of [`Simd::dot_ready`], whatever it is
+    /// multiplied with: for 64 registers at most, begun with zero.
+    unsafe fn add_share(shares: Self::Int, w: Self::Ready) -> Self::Int;
+    /// Where a sum of [`Simd::dot_ready`] begins; `shares` are those of all its weights.
+    unsafe fn start_ready(negated_sum: *const u32, shares: Self::Int) -> Self::Int;
     /// Zero in every lane.
     unsafe fn zero_int() -> Self::Int;
     /// The integer at `from`, times 2ᴺ, in every lane.

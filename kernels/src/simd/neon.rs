@@ -11,6 +11,7 @@ impl Simd for Neon {
     const ROWS: usize = 4;
     const N_REGISTERS: usize = 32;
     type Int = int32x4_t;
+    type Ready = int32x4_t;
     type Float = float32x4_t;
 
     #[inline(always)]
@@ -77,6 +78,28 @@ impl Simd for Neon {
     unsafe fn start_biased(_: *const u32) -> int32x4_t {
         // SAFETY: see `load`.
         unsafe { Self::zero_int() }
+    }
+
+    #[inline(always)]
+    unsafe fn ready(w: int32x4_t) -> int32x4_t {
+        w
+    }
+
+    #[inline(always)]
+    unsafe fn dot_ready(sum: int32x4_t, w: int32x4_t, x: *const u32) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { Self::dot_bytes(sum, w, x) }
+    }
+
+    #[inline(always)]
+    unsafe fn add_share(shares: int32x4_t, _: int32x4_t) -> int32x4_t {
+        shares
+    }
+
+    #[inline(always)]
+    unsafe fn start_ready(negated_sum: *const u32, _: int32x4_t) -> int32x4_t {
+        // SAFETY: see `load`.
+        unsafe { Self::start_biased(negated_sum) }
     }
 
     #[inline(always)]
