@@ -15,6 +15,9 @@ const CHUNKS: [usize; 4] = [20, 1, 1, 2];
 /// f32 sums against f64 ones.
 const F32_TOLERANCE: f64 = 1e-4;
 
+/// Activations rounded to bf16, in all products of all layers.
+const BF16_TOLERANCE: f64 = 0.02;
+
 /// The CPU's products with quantised weights round the activations to int8 as well, each block of
 /// 32 or 256 by its largest value: half a per cent to one of a product's size, which adds up over
 /// the seven products of a layer to the 1 to 4 % seen here. A norm, a bias or a rotation that is
@@ -73,11 +76,19 @@ fn quantised_weights_give_the_described_logits(#[case] recipe: Recipe, #[case] d
     assert_agrees(&recipe, dtype, QUANTISED_TOLERANCE);
 }
 
+/// f16 weights meet activations in f32, bf16 ones activations rounded to bf16: by half of 2⁻⁸ each.
 #[rstest]
-#[case(GgmlDType::F16)]
-#[case(GgmlDType::BF16)]
-fn half_precision_weights_are_multiplied_exactly(#[case] dtype: GgmlDType) {
-    assert_agrees(&Recipe::of(Architecture::Qwen2), dtype, F32_TOLERANCE);
+#[case(Architecture::Qwen2, GgmlDType::F16, F32_TOLERANCE)]
+#[case(Architecture::Gemma3, GgmlDType::F16, F32_TOLERANCE)]
+#[case(Architecture::Qwen2, GgmlDType::BF16, BF16_TOLERANCE)]
+#[case(Architecture::Gemma3, GgmlDType::BF16, BF16_TOLERANCE)]
+fn half_precision_weights_give_the_described_logits(
+    #[case] architecture: Architecture,
+    #[case] dtype: GgmlDType,
+    #[case] tolerance: f64,
+) {
+    assert_agrees(&Recipe::of(architecture), dtype, tolerance);
+    assert_agrees(&Recipe { tied: true, ..Recipe::of(architecture) }, dtype, tolerance);
 }
 
 /// The agreement of plain weights means something: each detail of a recipe is seen in the logits.
