@@ -22,6 +22,48 @@ pub fn argmax(values: &[f32]) -> Option<usize> {
     Some(chunk * CHUNK + within)
 }
 
+/// Where the `k` largest values stand, the largest first, of equals the first. Fewer where fewer are
+/// above −∞; NaN is never among them.
+pub fn top_k(values: &[f32], k: usize) -> Vec<u32> {
+    let mut found: Vec<u32> = Vec::with_capacity(2 * k + CHUNK);
+    // What comes later must be larger, as of equals the first counts.
+    let mut least = f32::NEG_INFINITY;
+    for (chunk, first) in values.chunks(CHUNK).zip((0..).step_by(CHUNK)) {
+        let mut any = false;
+        any_above(chunk, least, &mut any);
+        if !any || k == 0 {
+            continue;
+        }
+        found.extend(chunk.iter().zip(first..).filter(|(value, _)| **value > least).map(|(_, at)| at));
+        if found.len() >= 2 * k {
+            keep_largest(values, k, &mut found);
+            least = found.last().map_or(least, |at| values[*at as usize]);
+        }
+    }
+    keep_largest(values, k, &mut found);
+    found
+}
+
+/// Keeps the `k` of `found` that have the largest values, sorted.
+fn keep_largest(values: &[f32], k: usize, found: &mut Vec<u32>) {
+    let by_value = |a: &u32, b: &u32| values[*b as usize].total_cmp(&values[*a as usize]).then(a.cmp(b));
+    if (1..found.len()).contains(&k) {
+        found.select_nth_unstable_by(k - 1, by_value);
+    }
+    found.truncate(k);
+    found.sort_unstable_by(by_value);
+}
+
+vectorised! {
+    fn any_above(values: &[f32], least: f32, any: &mut bool) = any_above_plain;
+}
+
+#[inline(always)]
+fn any_above_plain(values: &[f32], least: f32, any: &mut bool) {
+    // Without an early exit, so that it vectorises.
+    *any = values.iter().fold(false, |any, value| any | (*value > least));
+}
+
 /// `ln Σ e^value`, shifted by the largest so that nothing overflows; −∞ for no values.
 pub fn log_sum_exp(values: &[f32]) -> f64 {
     let Some(largest) = argmax(values).map(|at| values[at]) else { return f64::NEG_INFINITY };
@@ -101,6 +143,25 @@ mod tests {
                 }
             }
             prop_assert_eq!(argmax(&values), want);
+        }
+
+        #[test]
+        fn top_k_are_the_first_of_a_sorted_list(
+            values in proptest::collection::vec(
+                prop_oneof![
+                    20 => (-900i16..900).prop_map(f32::from),
+                    1 => Just(f32::NAN),
+                    1 => Just(f32::NEG_INFINITY),
+                ],
+                0..5000,
+            ),
+            k in prop_oneof![0usize..5, 0usize..3000],
+        ) {
+            let mut want: Vec<u32> = (0..values.len() as u32).collect();
+            want.retain(|at| values[*at as usize] > f32::NEG_INFINITY);
+            want.sort_by(|a, b| values[*b as usize].total_cmp(&values[*a as usize]));
+            want.truncate(k);
+            prop_assert_eq!(top_k(&values, k), want);
         }
 
         #[test]

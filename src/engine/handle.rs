@@ -20,7 +20,7 @@ use super::{
     worker::Worker,
 };
 use crate::model::{
-    CausalLm, ChatTemplate, Decoder, Forward, Gguf, KvCacheSpec, ModelError, TokenId, Tokenizer,
+    CausalLm, ChatTemplate, Decoder, Forward, Gguf, KvCacheSpec, Logits, ModelError, TokenId, Tokenizer,
     chat::Message,
 };
 
@@ -126,6 +126,7 @@ impl Engine {
         let tokenizer = Arc::new(tokenizer);
         let worker = Worker {
             model,
+            logits: Logits::default(),
             tokenizer: Arc::clone(&tokenizer),
             scheduler,
             observer,

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
-use tier0_kernels::{argmax, exp_scaled, log_sum_exp};
+use tier0_kernels::{argmax, exp_scaled, log_sum_exp, top_k};
 
 use super::Sampling;
 use crate::model::TokenId;
@@ -127,23 +127,31 @@ impl Sampler {
         chosen.or(candidates.last()).map_or(TokenId(best as u32), |c| TokenId(c.id))
     }
 
-    /// What may be drawn: temperature, then min-p, top-k and top-p.
+    /// What may be drawn: temperature, then top-k, min-p and top-p.
     fn candidates(&mut self, logits: &[f32], max: f32) -> Vec<Candidate> {
-        let Sampling { temperature, min_p, top_k, top_p, .. } = self.settings;
-        // The likeliest has weight 1, so that min-p compares directly.
-        self.weights.resize(logits.len(), 0.0);
-        exp_scaled(logits, max, 1.0 / temperature, &mut self.weights);
-        let least = min_p.max(LEAST_WEIGHT);
-        let weighed = self.weights.iter().zip(0..).map(|(weight, id)| Candidate { id, weight: *weight });
-        let mut candidates: Vec<Candidate> = weighed.filter(|c| c.weight >= least).collect();
-        if top_k > 0 && top_k < candidates.len() {
-            candidates.select_nth_unstable_by(top_k - 1, by_weight);
-            candidates.truncate(top_k);
-        }
+        let Sampling { top_k: k, top_p, .. } = self.settings;
+        let mut candidates = if (1..logits.len()).contains(&k) {
+            let ids = top_k(logits, k);
+            let logits: Vec<f32> = ids.iter().map(|id| logits[*id as usize]).collect();
+            self.weigh(&logits, ids, max)
+        } else {
+            self.weigh(logits, 0.., max)
+        };
         if top_p < 1.0 {
             keep_top_p(&mut candidates, top_p);
         }
         candidates
+    }
+
+    /// The tokens `ids` with the weights that the temperature gives to their logits, as far as min-p
+    /// leaves them.
+    fn weigh(&mut self, logits: &[f32], ids: impl IntoIterator<Item = u32>, max: f32) -> Vec<Candidate> {
+        self.weights.resize(logits.len(), 0.0);
+        exp_scaled(logits, max, 1.0 / self.settings.temperature, &mut self.weights);
+        // The likeliest has weight 1, so that min-p compares directly.
+        let least = self.settings.min_p.max(LEAST_WEIGHT);
+        let weighed = self.weights.iter().zip(ids).map(|(weight, id)| Candidate { id, weight: *weight });
+        weighed.filter(|candidate| candidate.weight >= least).collect()
     }
 }
 
@@ -179,20 +187,9 @@ fn keep_top_p(candidates: &mut Vec<Candidate>, top_p: f32) {
 pub(super) fn likelihood(logits: &[f32], token: TokenId, n_top: usize) -> TokenLikelihood {
     let sum = log_sum_exp(logits);
     let logprob = |id: u32| (f64::from(logits[id as usize]) - sum) as f32;
-    if n_top == 0 {
-        return TokenLikelihood { logprob: logprob(token.0), top: Vec::new() };
-    }
-    let mut ids: Vec<u32> = (0..logits.len() as u32).collect();
-    let by_logit = |a: &u32, b: &u32| logits[*b as usize].total_cmp(&logits[*a as usize]).then(a.cmp(b));
-    let n_top = n_top.min(ids.len());
-    if n_top < ids.len() {
-        ids.select_nth_unstable_by(n_top, by_logit);
-        ids.truncate(n_top);
-    }
-    ids.sort_unstable_by(by_logit);
     TokenLikelihood {
         logprob: logprob(token.0),
-        top: ids.into_iter().map(|id| (TokenId(id), logprob(id))).collect(),
+        top: top_k(logits, n_top).into_iter().map(|id| (TokenId(id), logprob(id))).collect(),
     }
 }
 

@@ -16,6 +16,8 @@ use crate::model::{Batch, Forward, Logits, ModelError, SequenceSlice, Tokenizer}
 /// The model, the scheduler, and the requests under way.
 pub(super) struct Worker<M> {
     pub(super) model: M,
+    /// Those of the last step; their memory is for the next.
+    pub(super) logits: Logits,
     pub(super) tokenizer: Arc<Tokenizer>,
     pub(super) scheduler: Scheduler,
     pub(super) observer: Arc<dyn Observe>,
@@ -81,23 +83,23 @@ impl<M: Forward> Worker<M> {
                 generation.admitted(admission.n_cached_tokens);
             }
         }
-        let logits = std::thread::scope(|scope| {
+        let outcome = std::thread::scope(|scope| {
             let constraints: Vec<&mut Constraint> =
                 self.under_way.values_mut().filter_map(Generation::constraint).collect();
             if !constraints.is_empty() {
                 scope.spawn(|| prepare_all(constraints));
             }
-            forward(&mut self.model, &plan)
+            forward(&mut self.model, &plan, &mut self.logits)
         });
-        match logits {
-            Ok(logits) => self.book(&plan, &logits),
+        match outcome {
+            Ok(()) => self.book(&plan),
             Err(error) => self.abandon(&error),
         }
     }
 
     /// Samples every sequence's rows and tells the scheduler.
-    fn book(&mut self, plan: &StepPlan, logits: &Logits) {
-        let mut rows = logits.rows();
+    fn book(&mut self, plan: &StepPlan) {
+        let mut rows = self.logits.rows();
         let mut results = Vec::new();
         for entry in plan.entries.iter().filter(|entry| entry.n_sampled > 0) {
             let own = rows.by_ref().take(entry.n_sampled).collect::<Vec<_>>();
@@ -126,7 +128,7 @@ impl<M: Forward> Worker<M> {
 }
 
 /// Runs a step's copies and its forward pass.
-fn forward(model: &mut impl Forward, plan: &StepPlan) -> Result<Logits, ModelError> {
+fn forward(model: &mut impl Forward, plan: &StepPlan, logits: &mut Logits) -> Result<(), ModelError> {
     model.copy_blocks(&plan.copies)?;
     let slices: Vec<SequenceSlice<'_>> = plan
         .entries
@@ -138,7 +140,7 @@ fn forward(model: &mut impl Forward, plan: &StepPlan) -> Result<Logits, ModelErr
             n_sampled: entry.n_sampled,
         })
         .collect();
-    model.forward(&Batch::new(&slices, model.cache_spec().block_size)?)
+    model.forward(&Batch::new(&slices, model.cache_spec().block_size)?, logits)
 }
 
 impl From<Refusal> for EngineError {

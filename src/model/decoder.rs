@@ -66,14 +66,21 @@ impl Decoder {
         Ok(KvCache::new(&self.config, spec, dtype, &self.device)?)
     }
 
-    /// Runs a batch; returns the sampled rows' logits, `[n_sampled, n_vocab]` f32, or `None` where
-    /// no row is sampled.
+    /// Runs a batch; writes the sampled rows' logits to `logits`.
     ///
     /// # Errors
     /// When the device fails, or the batch names slots or positions that do not exist.
-    pub fn forward(&self, batch: &Batch, cache: &mut KvCache) -> candle_core::Result<Option<Tensor>> {
-        let Some(rows) = self.hidden(batch, cache)? else { return Ok(None) };
-        self.output.forward(Input::Normed(&self.norm, &rows), None)?.to_dtype(DType::F32).map(Some)
+    pub fn forward(
+        &self,
+        batch: &Batch,
+        cache: &mut KvCache,
+        logits: &mut Logits,
+    ) -> candle_core::Result<()> {
+        let out = logits.renew(self.config.n_vocab);
+        match self.hidden(batch, cache)? {
+            Some(rows) => self.output.forward_into(Input::Normed(&self.norm, &rows), out),
+            None => Ok(()),
+        }
     }
 
     /// The residual stream of the sampled rows behind the last layer, `[n_sampled, hidden]`; `None`
@@ -121,12 +128,8 @@ impl Forward for CausalLm {
         Ok(copies.iter().try_for_each(|copy| self.cache.copy(*copy))?)
     }
 
-    fn forward(&mut self, batch: &Batch) -> Result<Logits, ModelError> {
-        let data = match self.decoder.forward(batch, &mut self.cache)? {
-            Some(logits) => logits.flatten_all()?.to_vec1()?,
-            None => Vec::new(),
-        };
-        Ok(Logits::new(data, self.decoder.config.n_vocab))
+    fn forward(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), ModelError> {
+        Ok(self.decoder.forward(batch, &mut self.cache, logits)?)
     }
 
     fn cache_spec(&self) -> KvCacheSpec {

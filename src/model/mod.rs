@@ -33,26 +33,25 @@ pub struct TokenId(pub u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlockId(pub u32);
 
-/// The logits of a batch's sampled rows: `[n_sampled, n_vocab]`, f32.
-#[derive(Debug, Clone, PartialEq)]
+/// The logits of a batch's sampled rows: `[n_sampled, n_vocab]`, f32. One serves many passes: megabytes
+/// that the system need not clear each time.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Logits {
     data: Vec<f32>,
     n_vocab: usize,
 }
 
 impl Logits {
-    /// Rows of `n_vocab` values, one after the other.
-    ///
-    /// # Panics
-    /// When `data` is not whole rows.
-    pub fn new(data: Vec<f32>, n_vocab: usize) -> Self {
-        assert!(n_vocab > 0 && data.len().is_multiple_of(n_vocab), "logits must be whole rows");
-        Self { data, n_vocab }
+    /// The memory for rows of `n_vocab` values, one after the other, in place of what was there.
+    fn renew(&mut self, n_vocab: usize) -> &mut Vec<f32> {
+        self.n_vocab = n_vocab;
+        self.data.clear();
+        &mut self.data
     }
 
     /// One row for each sampled token, in the batch's order.
     pub fn rows(&self) -> impl ExactSizeIterator<Item = &[f32]> {
-        self.data.chunks_exact(self.n_vocab)
+        self.data.chunks_exact(self.n_vocab.max(1))
     }
 }
 
@@ -64,12 +63,12 @@ pub trait Forward: Send {
     /// When the device fails.
     fn copy_blocks(&mut self, copies: &[BlockCopy]) -> Result<(), ModelError>;
 
-    /// Runs the batch, writes its keys and values to their slots, and returns the logits of the
-    /// rows that are to be sampled: `[n_sampled, n_vocab]`.
+    /// Runs the batch, writes its keys and values to their slots, and the logits of the rows that are
+    /// to be sampled to `logits`: `[n_sampled, n_vocab]`.
     ///
     /// # Errors
     /// When the device fails.
-    fn forward(&mut self, batch: &Batch) -> Result<Logits, ModelError>;
+    fn forward(&mut self, batch: &Batch, logits: &mut Logits) -> Result<(), ModelError>;
 
     /// Tokens in a cache block, and how many blocks there are.
     fn cache_spec(&self) -> KvCacheSpec;

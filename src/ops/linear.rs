@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Module, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Module, Result, Shape, Tensor};
 use tier0_kernels::{DenseWeight, Gate, PackedWeight, Part, RowSource};
 
 use super::{
@@ -83,6 +83,26 @@ impl Linear {
         })
     }
 
+    /// `[n_tokens, n_in] → [n_tokens, Σ n_out]`, in place of what was in `out`. On the CPU, its memory
+    /// is used again.
+    ///
+    /// # Errors
+    /// When the shapes do not fit.
+    pub fn forward_into(&self, input: Input<'_>, out: &mut Vec<f32>) -> Result<()> {
+        let Parts::Packed(parts) = &self.0 else {
+            *out = self.forward(input, None)?.to_dtype(DType::F32)?.flatten_all()?.to_vec1()?;
+            return Ok(());
+        };
+        let x = input.tensor().contiguous()?;
+        let (_, n_in) = x.dims2()?;
+        with_values(&x, |values| {
+            rows_with(parts, input, values, n_in, |rows, parts| {
+                tier0_kernels::linear_into(rows, parts, None, out);
+                Ok(())
+            })
+        })
+    }
+
     /// `[n_tokens, n_in] → [n_tokens, Σ n_out]`, with `residual` of the same shape added.
     ///
     /// # Errors
@@ -110,6 +130,19 @@ impl Linear {
             }
         }
     }
+}
+
+/// The rows of `input` with all `parts`.
+fn rows_with<R>(
+    parts: &[PackedPart],
+    input: Input<'_>,
+    x: &[f32],
+    n_in: usize,
+    run: impl FnOnce(RowSource<'_>, &[Part<'_>]) -> Result<R>,
+) -> Result<R> {
+    let parts: Vec<Part<'_>> = parts.iter().map(PackedPart::borrow).collect();
+    parts.iter().try_for_each(|part| check_columns(n_in, part.w.n_in()))?;
+    input.with_rows(x, |rows| run(rows, &parts))
 }
 
 fn packed(parts: &[PackedPart], input: Input<'_>, residual: Option<&[f32]>) -> Result<Tensor> {
@@ -144,14 +177,13 @@ impl CustomOp1 for PackedProduct<'_> {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (n_rows, n_in) = layout.shape().dims2()?;
-        let parts: Vec<Part<'_>> = self.parts.iter().map(PackedPart::borrow).collect();
-        parts.iter().try_for_each(|part| check_columns(n_in, part.w.n_in()))?;
-        let n_out: usize = parts.iter().map(|part| part.w.n_out()).sum();
+        let n_out: usize = self.parts.iter().map(|part| part.weight.n_out()).sum();
         if self.residual.is_some_and(|residual| residual.len() != n_rows * n_out) {
             candle_core::bail!("a residual for {n_rows} rows of {n_out} has another shape");
         }
-        let rows = |rows: RowSource<'_>| Ok(tier0_kernels::linear(rows, &parts, self.residual));
-        let out = self.input.with_rows(cpu_slice(x, layout)?, rows)?;
+        let out = rows_with(self.parts, self.input, cpu_slice(x, layout)?, n_in, |rows, parts| {
+            Ok(tier0_kernels::linear(rows, parts, self.residual))
+        })?;
         Ok((CpuStorage::F32(out), (n_rows, n_out).into()))
     }
 }

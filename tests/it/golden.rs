@@ -18,8 +18,8 @@ use candle_core::{DType, Device};
 use rstest::rstest;
 use serde::{Deserialize, de::DeserializeOwned};
 use tier0::model::{
-    Batch, BlockId, CausalLm, ChatTemplate, Decoder, Forward, Gguf, KvCacheSpec, SequenceSlice, TokenId,
-    Tokenizer, chat::Message,
+    Batch, BlockId, CausalLm, ChatTemplate, Decoder, Forward, Gguf, KvCacheSpec, Logits, SequenceSlice,
+    TokenId, Tokenizer, chat::Message,
 };
 
 use crate::models;
@@ -116,7 +116,8 @@ fn compare(gguf: &Gguf, kv: DType, golden: &Golden, tolerance: impl Fn(&Prompt) 
 fn logits_behind(model: &mut CausalLm, tokens: &[TokenId], done: usize) -> Vec<f32> {
     let blocks: Vec<BlockId> = (0..tokens.len().div_ceil(32) as u32).map(BlockId).collect();
     let slice = SequenceSlice { tokens: &tokens[done..], offset: done, blocks: &blocks, n_sampled: 1 };
-    let logits = model.forward(&Batch::new(&[slice], 32).unwrap()).unwrap();
+    let mut logits = Logits::default();
+    model.forward(&Batch::new(&[slice], 32).unwrap(), &mut logits).unwrap();
     logits.rows().next().unwrap().to_vec()
 }
 

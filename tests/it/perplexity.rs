@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use candle_core::{DType, Device};
 use rstest::rstest;
 use tier0::model::{
-    Batch, BlockId, CausalLm, Decoder, Forward, Gguf, KvCacheSpec, SequenceSlice, TokenId, Tokenizer,
+    Batch, BlockId, CausalLm, Decoder, Forward, Gguf, KvCacheSpec, Logits, SequenceSlice, TokenId, Tokenizer,
 };
 
 use crate::models;
@@ -34,7 +34,8 @@ fn perplexity(gguf: &Gguf, kv: DType, tokens: &[TokenId]) -> f64 {
     let blocks: Vec<BlockId> = (0..n_blocks as u32).map(BlockId).collect();
     let slice = SequenceSlice { tokens, offset: 0, blocks: &blocks, n_sampled: tokens.len() };
     let batch = Batch::new(&[slice], BLOCK_SIZE).unwrap();
-    let logits = CausalLm::new(decoder, cache).forward(&batch).unwrap();
+    let mut logits = Logits::default();
+    CausalLm::new(decoder, cache).forward(&batch, &mut logits).unwrap();
     let surprise = logits
         .rows()
         .zip(&tokens[1..])

@@ -58,11 +58,22 @@ pub struct Product<'a> {
 /// # Panics
 /// When a slice's length does not fit, or the blocks of the parts differ in length.
 pub fn linear(source: RowSource<'_>, parts: &[Part<'_>], residual: Option<&[f32]>) -> Vec<f32> {
-    let Some(first) = parts.first() else { return Vec::new() };
+    let mut out = Vec::new();
+    linear_into(source, parts, residual, &mut out);
+    out
+}
+
+/// [`linear`] in place of what was in `out`, whose memory is used again.
+///
+/// # Panics
+/// As [`linear`].
+pub fn linear_into(source: RowSource<'_>, parts: &[Part<'_>], residual: Option<&[f32]>, out: &mut Vec<f32>) {
+    out.clear();
+    let Some(first) = parts.first() else { return };
     ROWS.with_borrow_mut(|rows| {
         rows.fill(source, first.w.n_in(), first.w.block_type().block_len());
-        Product { x: rows, parts, residual }.run()
-    })
+        Product { x: rows, parts, residual }.write_to(pool::global(), InstructionSet::chosen(), out);
+    });
 }
 
 impl Product<'_> {
@@ -79,6 +90,13 @@ impl Product<'_> {
     /// # Panics
     /// When a slice's length does not fit, or the machine lacks the instruction set.
     pub fn run_on(&self, pool: &Pool, set: InstructionSet) -> Vec<f32> {
+        let mut out = Vec::new();
+        self.write_to(pool, set, &mut out);
+        out
+    }
+
+    /// [`Product::run_on`] in place of what was in `out`.
+    fn write_to(&self, pool: &Pool, set: InstructionSet, out: &mut Vec<f32>) {
         let Self { x, parts, residual } = *self;
         let has_set = set == InstructionSet::chosen() || InstructionSet::available().contains(&set);
         assert!(has_set, "this machine has no {}", set.name());
@@ -95,7 +113,8 @@ impl Product<'_> {
             );
             assert!(bias.is_none_or(|bias| bias.len() == w.n_out()), "bias must be n_out long");
         }
-        let mut out = Vec::with_capacity(len);
+        out.clear();
+        out.reserve_exact(len);
         if len > 0 {
             let target = Target { out: SharedMut(out.as_mut_ptr()), row_len, residual };
             run_parts(pool, set, x, parts, &target);
@@ -103,7 +122,6 @@ impl Product<'_> {
         // SAFETY: the tasks have written every element: each part's groups cover its columns, the
         // tiles all rows; and `run_parts` does not return before they have.
         unsafe { out.set_len(len) };
-        out
     }
 }
 

@@ -10,7 +10,7 @@ use candle_core::{
 use proptest::prelude::*;
 use rstest::rstest;
 use tempfile::NamedTempFile;
-use tier0::model::{Batch, Decoder, Gguf, KvCacheSpec, ModelError, SequenceSlice, Tokenizer};
+use tier0::model::{Batch, Decoder, Gguf, KvCacheSpec, Logits, ModelError, SequenceSlice, Tokenizer};
 
 use super::files::{
     Architecture, BLOCK, CONTEXT, Recipe, Session, TinyFile, blocks_in_order, quantised, random_tokens,
@@ -247,8 +247,9 @@ fn use_file(bytes: &[u8]) {
         let spec = KvCacheSpec { n_blocks: 2, block_size: BLOCK };
         let mut cache = decoder.new_cache(spec, DType::BF16).unwrap();
         // A context shorter than the batch is an error.
-        if let Ok(logits) = decoder.forward(&batch, &mut cache) {
-            assert_eq!(logits.unwrap().dims(), [1, n_vocab]);
+        let mut logits = Logits::default();
+        if decoder.forward(&batch, &mut cache, &mut logits).is_ok() {
+            assert_eq!(logits.rows().map(<[f32]>::len).collect::<Vec<_>>(), [n_vocab]);
         }
     }
 }

@@ -12,7 +12,9 @@ use candle_core::{
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tempfile::NamedTempFile;
-use tier0::model::{Batch, BlockId, Decoder, Gguf, KvCache, KvCacheSpec, ModelError, SequenceSlice, TokenId};
+use tier0::model::{
+    Batch, BlockId, Decoder, Gguf, KvCache, KvCacheSpec, Logits, ModelError, SequenceSlice, TokenId,
+};
 
 /// Positions that the tests' models are loaded for.
 pub(super) const CONTEXT: usize = 64;
@@ -233,20 +235,21 @@ pub(super) fn random_tokens(n: usize, n_vocab: usize, seed: u64) -> Vec<TokenId>
 pub(super) struct Session<'a> {
     decoder: &'a Decoder,
     cache: KvCache,
+    logits: Logits,
 }
 
 impl<'a> Session<'a> {
     /// An empty cache of 24 blocks.
     pub(super) fn new(decoder: &'a Decoder, dtype: DType) -> Self {
         let cache = decoder.new_cache(KvCacheSpec { n_blocks: 24, block_size: BLOCK }, dtype).unwrap();
-        Self { decoder, cache }
+        Self { decoder, cache, logits: Logits::default() }
     }
 
     /// Runs one batch; the logits of its sampled sequences.
     pub(super) fn step(&mut self, sequences: &[SequenceSlice<'_>]) -> Vec<Vec<f32>> {
         let batch = Batch::new(sequences, BLOCK).unwrap();
-        let logits = self.decoder.forward(&batch, &mut self.cache).unwrap();
-        logits.map_or_else(Vec::new, |logits| logits.to_vec2().unwrap())
+        self.decoder.forward(&batch, &mut self.cache, &mut self.logits).unwrap();
+        self.logits.rows().map(<[f32]>::to_vec).collect()
     }
 
     /// Runs a sequence in chunks of the given lengths; the logits behind each chunk.

@@ -13,7 +13,8 @@ use tier0::{
         Speculation, Unobserved,
     },
     model::{
-        Batch, CausalLm, ChatTemplate, Decoder, Forward, Gguf, KvCacheSpec, SequenceSlice, TokenId, Tokenizer,
+        Batch, CausalLm, ChatTemplate, Decoder, Forward, Gguf, KvCacheSpec, Logits, SequenceSlice, TokenId,
+        Tokenizer,
     },
 };
 
@@ -83,10 +84,11 @@ fn solo(decoder: &Arc<Decoder>, tokenizer: &Tokenizer, block_size: usize, reques
     let mut sampler = Sampler::new(request.sampling.clone(), &request.prompt);
     let mut text = tokenizer.decoder();
     let (mut next, mut offset) = (request.prompt.clone(), 0);
+    let mut logits = Logits::default();
     let mut result = Yield::default();
     for _ in 0..request.max_tokens.unwrap() {
         let slice = SequenceSlice { tokens: &next, offset, blocks: &blocks, n_sampled: 1 };
-        let logits = model.forward(&Batch::new(&[slice], block_size).unwrap()).unwrap();
+        model.forward(&Batch::new(&[slice], block_size).unwrap(), &mut logits).unwrap();
         let row = logits.rows().next().unwrap();
         let token = sampler.sample(row, None);
         if tokenizer.is_end(token) {
