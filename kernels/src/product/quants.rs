@@ -10,11 +10,27 @@ pub(super) trait Quants {
     /// Bits of a weight.
     const BITS: usize;
 
-    /// The eight quads of a block, a byte a weight.
+    /// The quads `J` and `J + 4` of a block, a byte a weight; `J` is below 4.
     ///
     /// # Safety
     /// As for [`Simd`]; a whole block of planes lies at `planes`.
-    unsafe fn unpack<S: Simd>(planes: *const u8) -> [S::Int; 8];
+    unsafe fn pair<S: Simd, const J: usize>(planes: *const u8) -> [S::Int; 2];
+
+    /// The eight quads of a block.
+    ///
+    /// # Safety
+    /// As [`Quants::pair`].
+    #[inline(always)]
+    unsafe fn unpack<S: Simd>(planes: *const u8) -> [S::Int; 8] {
+        // SAFETY: as this function.
+        unsafe {
+            let [a, e] = Self::pair::<S, 0>(planes);
+            let [b, f] = Self::pair::<S, 1>(planes);
+            let [c, g] = Self::pair::<S, 2>(planes);
+            let [d, h] = Self::pair::<S, 3>(planes);
+            [a, b, c, d, e, f, g, h]
+        }
+    }
 
     /// `sum + Σ w·x` over a quad; of eight bits, with [`Simd::dot_bytes`].
     ///
@@ -40,14 +56,11 @@ impl Quants for Nibbles {
     const BITS: usize = 4;
 
     #[inline(always)]
-    unsafe fn unpack<S: Simd>(planes: *const u8) -> [S::Int; 8] {
+    unsafe fn pair<S: Simd, const J: usize>(planes: *const u8) -> [S::Int; 2] {
         // SAFETY: as this function.
         unsafe {
-            let plane = |j: usize| S::load(planes.add(j * PLANE));
-            let [a, b, c, d] = [plane(0), plane(1), plane(2), plane(3)];
-            let low = |p| S::and_byte(p, 15);
-            let high = |p| S::and_byte(S::shift_right::<4>(p), 15);
-            [low(a), low(b), low(c), low(d), high(a), high(b), high(c), high(d)]
+            let plane = S::load(planes.add(J * PLANE));
+            [S::and_byte(plane, 15), S::and_byte(S::shift_right::<4>(plane), 15)]
         }
     }
 }
@@ -56,21 +69,19 @@ impl Quants for FiveBits {
     const BITS: usize = 5;
 
     #[inline(always)]
-    unsafe fn unpack<S: Simd>(planes: *const u8) -> [S::Int; 8] {
+    unsafe fn pair<S: Simd, const J: usize>(planes: *const u8) -> [S::Int; 2] {
         // SAFETY: as this function.
         unsafe {
-            let q = Nibbles::unpack::<S>(planes);
             let bits = S::load(planes.add(4 * PLANE));
-            [
-                S::and_byte_or(S::shift_left::<4>(bits), 16, q[0]),
-                S::and_byte_or(S::shift_left::<3>(bits), 16, q[1]),
-                S::and_byte_or(S::shift_left::<2>(bits), 16, q[2]),
-                S::and_byte_or(S::shift_left::<1>(bits), 16, q[3]),
-                S::and_byte_or(bits, 16, q[4]),
-                S::and_byte_or(S::shift_right::<1>(bits), 16, q[5]),
-                S::and_byte_or(S::shift_right::<2>(bits), 16, q[6]),
-                S::and_byte_or(S::shift_right::<3>(bits), 16, q[7]),
-            ]
+            // Bit `J` and bit `J + 4`, each where the fifth bit belongs.
+            let [first, second] = match J {
+                0 => [S::shift_left::<4>(bits), bits],
+                1 => [S::shift_left::<3>(bits), S::shift_right::<1>(bits)],
+                2 => [S::shift_left::<2>(bits), S::shift_right::<2>(bits)],
+                _ => [S::shift_left::<1>(bits), S::shift_right::<3>(bits)],
+            };
+            let [a, b] = Nibbles::pair::<S, J>(planes);
+            [S::and_byte_or(first, 16, a), S::and_byte_or(second, 16, b)]
         }
     }
 }
@@ -79,22 +90,19 @@ impl Quants for SixBits {
     const BITS: usize = 6;
 
     #[inline(always)]
-    unsafe fn unpack<S: Simd>(planes: *const u8) -> [S::Int; 8] {
+    unsafe fn pair<S: Simd, const J: usize>(planes: *const u8) -> [S::Int; 2] {
         // SAFETY: as this function.
         unsafe {
-            let q = Nibbles::unpack::<S>(planes);
-            let a = S::load(planes.add(4 * PLANE));
-            let b = S::load(planes.add(5 * PLANE));
-            [
-                S::and_byte_or(S::shift_left::<4>(a), 48, q[0]),
-                S::and_byte_or(S::shift_left::<2>(a), 48, q[1]),
-                S::and_byte_or(a, 48, q[2]),
-                S::and_byte_or(S::shift_right::<2>(a), 48, q[3]),
-                S::and_byte_or(S::shift_left::<4>(b), 48, q[4]),
-                S::and_byte_or(S::shift_left::<2>(b), 48, q[5]),
-                S::and_byte_or(b, 48, q[6]),
-                S::and_byte_or(S::shift_right::<2>(b), 48, q[7]),
-            ]
+            let upper = [S::load(planes.add(4 * PLANE)), S::load(planes.add(5 * PLANE))];
+            // Bits `2·J` and up, where the upper two belong.
+            let [first, second] = match J {
+                0 => [S::shift_left::<4>(upper[0]), S::shift_left::<4>(upper[1])],
+                1 => [S::shift_left::<2>(upper[0]), S::shift_left::<2>(upper[1])],
+                2 => upper,
+                _ => [S::shift_right::<2>(upper[0]), S::shift_right::<2>(upper[1])],
+            };
+            let [a, b] = Nibbles::pair::<S, J>(planes);
+            [S::and_byte_or(first, 48, a), S::and_byte_or(second, 48, b)]
         }
     }
 }
@@ -103,10 +111,9 @@ impl Quants for Bytes {
     const BITS: usize = 8;
 
     #[inline(always)]
-    unsafe fn unpack<S: Simd>(planes: *const u8) -> [S::Int; 8] {
+    unsafe fn pair<S: Simd, const J: usize>(planes: *const u8) -> [S::Int; 2] {
         // SAFETY: as this function.
-        let plane = |j: usize| unsafe { S::load(planes.add(j * PLANE)) };
-        [plane(0), plane(1), plane(2), plane(3), plane(4), plane(5), plane(6), plane(7)]
+        unsafe { [S::load(planes.add(J * PLANE)), S::load(planes.add((J + 4) * PLANE))] }
     }
 
     #[inline(always)]

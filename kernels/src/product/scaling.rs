@@ -84,8 +84,10 @@ impl<const Z: i32> Scaling for Centred<Z> {
     unsafe fn start<S: Simd>(record: *const u32) -> S::Int {
         // SAFETY: as this function.
         unsafe {
-            let negated_sum = record.add(block::NEGATED_SUM);
-            if Z == BIASED { S::start_biased(negated_sum) } else { S::splat_shifted::<Z>(negated_sum) }
+            match Z {
+                BIASED => S::start_biased(record.add(block::START)),
+                _ => S::splat_shifted::<Z>(record.add(block::NEGATED_SUM)),
+            }
         }
     }
 

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     quant::{
         BLOCK, GROUP, SUPER_BLOCK,
-        record::super_block::{NEGATED_SUM, SCALE, WORDS},
+        record::super_block::{SCALE, START, WORDS},
         steps,
         tile::{F16_ROW, FACTORS, OFFSETS, PLANE, SIX_BIT_BYTES, unpack_six_bit_values},
     },
@@ -26,10 +26,6 @@ const BLOCKS: usize = SUPER_BLOCK / BLOCK;
 const BLOCK_WORDS: usize = BLOCK / 4;
 /// Quads of weights in a super-block.
 const QUADS: usize = SUPER_BLOCK / 4;
-/// Rows for which the compiler unrolls the products with a block.
-const UNROLLED_ROWS: usize = 8;
-/// Registers that hold the weights of a block beside the products with eight rows.
-const MANY_REGISTERS: usize = 32;
 /// Bytes of an unpacked span: sixteen steps as f32, the shares of sixteen rows as a product with them
 /// begins with, then the planes.
 pub(super) const UNPACKED_BYTES: usize = UNPACKED_PLANES + QUADS * PLANE;
@@ -142,73 +138,45 @@ unsafe fn with_offset<S: Simd>(factor: S::Int) -> [S::Int; 2] {
     unsafe { [factor, S::sub_bytes(S::splat_byte(steps::ZERO), S::eighth_bytes(factor))] }
 }
 
-/// The weights of one block of 32, a quad a register.
+/// The quads `J` and `J + 4` of a block of 32, scaled by the factors and offsets of `halves`.
 ///
 /// # Safety
-/// As [`SuperBlocks::halves`]; the planes lie behind the header.
+/// As for [`Simd`]; the planes of the block lie at `planes`.
 #[inline(always)]
-unsafe fn weights<S: Simd, T: SuperBlocks>(
-    span: &T::Span,
-    common: S::Int,
-    header: *const u8,
-    row: usize,
-    block: usize,
-) -> [S::Int; BLOCK_WORDS] {
+unsafe fn weights<S: Simd, Q: Quants, const J: usize>(
+    planes: *const u8,
+    halves: [[S::Int; 2]; 2],
+) -> [S::Int; 2] {
     // SAFETY: as this function.
     unsafe {
-        let planes = header.add(T::HEADER + block * T::Quants::BYTES);
-        let mut w = T::Quants::unpack::<S>(planes.add(4 * row));
-        let halves = T::halves::<S>(span, common, header, row, block);
-        for (w, [factor, offset]) in w.chunks_exact_mut(BLOCK_WORDS / 2).zip(halves) {
-            let offset = S::from_biased(offset);
-            for w in w {
-                *w = S::add_bytes(S::scale_bytes(*w, factor), offset);
-            }
+        let mut w = Q::pair::<S, J>(planes);
+        for (w, [factor, offset]) in w.iter_mut().zip(halves) {
+            *w = S::add_bytes(S::scale_bytes(*w, factor), S::from_biased(offset));
         }
         w
     }
 }
 
-/// Adds the products of a block's weights with each of `C` records, `x` the block's words in the first.
+/// Adds the products of the quads `J` and `J + 4` of a block with each of `C` records, `x` the block's
+/// words in the first.
 ///
 /// # Safety
-/// As for [`Simd`]; the records lie one behind the other.
+/// As [`weights`]; the records lie one behind the other.
 #[inline(always)]
-unsafe fn dot<S: Simd, const C: usize>(products: &mut [S::Int; C], w: [S::Int; BLOCK_WORDS], x: *const u32) {
-    // In loops that the compiler unrolls, as only then the products stay in registers: it gives up on
-    // one of all weights and all rows.
-    if S::N_REGISTERS < MANY_REGISTERS {
-        // There is no room for the weights of a block beside the products.
-        for (j, w) in w.into_iter().enumerate() {
+unsafe fn dot<S: Simd, Q: Quants, const C: usize, const J: usize>(
+    products: &mut [S::Int; C],
+    planes: *const u8,
+    halves: [[S::Int; 2]; 2],
+    x: *const u32,
+) {
+    // SAFETY: as this function.
+    unsafe {
+        for (w, x) in weights::<S, Q, J>(planes, halves).into_iter().zip([x.add(J), x.add(J + 4)]) {
             for (c, product) in products.iter_mut().enumerate() {
-                // SAFETY: as this function.
-                *product = unsafe { S::dot_bytes(*product, w, x.add(c * WORDS + j)) };
+                *product = S::dot_bytes(*product, w, x.add(c * WORDS));
             }
         }
-        return;
     }
-    let (first, others) = products.split_at_mut(C.min(UNROLLED_ROWS));
-    for (c, product) in first.iter_mut().enumerate() {
-        // SAFETY: as this function.
-        *product = unsafe { dot_one::<S>(*product, w, x.add(c * WORDS)) };
-    }
-    for (c, product) in others.iter_mut().enumerate() {
-        // SAFETY: as this function.
-        *product = unsafe { dot_one::<S>(*product, w, x.add((UNROLLED_ROWS + c) * WORDS)) };
-    }
-}
-
-/// `product` with that of a block's weights and the words at `x` added.
-///
-/// # Safety
-/// As [`dot`].
-#[inline(always)]
-unsafe fn dot_one<S: Simd>(mut product: S::Int, w: [S::Int; BLOCK_WORDS], x: *const u32) -> S::Int {
-    for (j, w) in w.into_iter().enumerate() {
-        // SAFETY: as this function.
-        product = unsafe { S::dot_bytes(product, w, x.add(j)) };
-    }
-    product
 }
 
 /// Where the products with `C` records start.
@@ -221,7 +189,7 @@ unsafe fn start<S: Simd, const C: usize>(record: *const u32) -> [S::Int; C] {
     unsafe {
         let mut products = [S::zero_int(); C];
         for (c, product) in products.iter_mut().enumerate() {
-            *product = S::start_biased(record.add(c * WORDS + NEGATED_SUM));
+            *product = S::start_biased(record.add(c * WORDS + START));
         }
         products
     }
@@ -279,8 +247,13 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
                     prefetch::<S>(planes, T::Quants::BYTES + T::HEADER / BLOCKS, C);
-                    let w = weights::<S, T>(&span, common, header, row, block);
-                    dot::<S, C>(&mut products, w, record.add(block * BLOCK_WORDS));
+                    let halves = T::halves::<S>(&span, common, header, row, block);
+                    let (planes, x) = (planes.add(4 * row), record.add(block * BLOCK_WORDS));
+                    // A few weights at a time: while they are multiplied, the processor unpacks the next.
+                    dot::<S, T::Quants, C, 0>(&mut products, planes, halves, x);
+                    dot::<S, T::Quants, C, 1>(&mut products, planes, halves, x);
+                    dot::<S, T::Quants, C, 2>(&mut products, planes, halves, x);
+                    dot::<S, T::Quants, C, 3>(&mut products, planes, halves, x);
                 }
                 finish::<S, C>(out, products, S::load_f16(header.add(2 * row)), record, row);
             }
@@ -312,11 +285,20 @@ pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
                     prefetch::<S>(planes, T::Quants::BYTES + T::HEADER / BLOCKS, GROUP);
-                    let w = weights::<S, T>(&span, common, header, row, block);
-                    for (j, w) in w.into_iter().enumerate() {
-                        let quad = block * BLOCK_WORDS + j;
-                        S::store_int(unpacked.add(UNPACKED_PLANES + quad * PLANE + 4 * row), w);
-                        shares = S::add_share(shares, S::ready(w));
+                    let halves = T::halves::<S>(&span, common, header, row, block);
+                    let planes = planes.add(4 * row);
+                    let pairs = [
+                        weights::<S, T::Quants, 0>(planes, halves),
+                        weights::<S, T::Quants, 1>(planes, halves),
+                        weights::<S, T::Quants, 2>(planes, halves),
+                        weights::<S, T::Quants, 3>(planes, halves),
+                    ];
+                    for (j, pair) in pairs.into_iter().enumerate() {
+                        for (w, quad) in pair.into_iter().zip([j, j + 4]) {
+                            let quad = block * BLOCK_WORDS + quad;
+                            S::store_int(unpacked.add(UNPACKED_PLANES + quad * PLANE + 4 * row), w);
+                            shares = S::add_share(shares, S::ready(w));
+                        }
                     }
                 }
                 S::store_int(unpacked.add(SHARES + 4 * row), shares);
@@ -351,7 +333,7 @@ pub(super) unsafe fn tile_of_bytes<S: Simd, const C: usize>(
                 let shares = S::load(span.add(SHARES + 4 * row));
                 let mut products = [S::zero_int(); C];
                 for (c, product) in products.iter_mut().enumerate() {
-                    *product = S::start_ready(record.add(c * WORDS + NEGATED_SUM), shares);
+                    *product = S::start_ready(record.add(c * WORDS + START), shares);
                 }
                 for quad in 0..QUADS {
                     let w = S::ready(S::load(span.add(UNPACKED_PLANES + quad * PLANE + 4 * row)));

@@ -18,6 +18,8 @@ pub(crate) mod block {
     pub(crate) const SCALED_SUM: usize = 9;
     /// The negated sum.
     pub(crate) const NEGATED_SUM: usize = 10;
+    /// −128 times the sum: where a product with biased bytes begins.
+    pub(crate) const START: usize = 11;
 }
 
 /// The record of a super-block of 256: 64 words with its values, then these.
@@ -26,10 +28,12 @@ pub(crate) mod super_block {
     pub(crate) const WORDS: usize = 68;
     /// The scale.
     pub(crate) const SCALE: usize = 64;
-    /// The negated sum.
-    pub(crate) const NEGATED_SUM: usize = 65;
+    /// −128 times the sum: where a product with biased bytes begins.
+    pub(crate) const START: usize = 65;
 }
 
+/// What biased bytes stand for less.
+const BIAS: i32 = 128;
 /// 1.5·2²³: adding it rounds a small float to the nearest integer, ties to even, and leaves that
 /// integer in the low bits.
 const ROUNDER: f32 = 12_582_912.0;
@@ -128,6 +132,7 @@ impl Record<BLOCK, { block::WORDS }> for OfBlock {
         record[block::SCALE] = scale.to_bits();
         record[block::SCALED_SUM] = (scale * sum as f32).to_bits();
         record[block::NEGATED_SUM] = sum.wrapping_neg().cast_unsigned();
+        record[block::START] = sum.wrapping_mul(-BIAS).cast_unsigned();
     }
 }
 
@@ -137,7 +142,7 @@ impl Record<SUPER_BLOCK, { super_block::WORDS }> for OfSuperBlock {
         // SAFETY: as this function.
         let (scale, sum) = unsafe { quantise::<Q, SUPER_BLOCK>(x, record) };
         record[super_block::SCALE] = scale.to_bits();
-        record[super_block::NEGATED_SUM] = sum.wrapping_neg().cast_unsigned();
+        record[super_block::START] = sum.wrapping_mul(-BIAS).cast_unsigned();
     }
 }
 

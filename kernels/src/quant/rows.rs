@@ -299,10 +299,14 @@ mod tests {
             read.quants.extend(quants);
             read.scales.extend(vec![scale; block_len]);
             if block_len == SUPER_BLOCK {
-                read.sums.push(-record[super_block::NEGATED_SUM].cast_signed());
+                read.sums.push(record[super_block::START].cast_signed() / -128);
             } else {
                 read.scaled_sums.push(f32::from_bits(record[block::SCALED_SUM]));
                 read.sums.push(-record[block::NEGATED_SUM].cast_signed());
+                assert_eq!(
+                    record[block::START].cast_signed(),
+                    record[block::NEGATED_SUM].cast_signed() * 128
+                );
             }
         }
         read

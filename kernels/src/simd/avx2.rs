@@ -16,11 +16,18 @@ pub(crate) trait ByteProducts {
     unsafe fn dot(sum: __m256i, w: __m256i, x: *const u32) -> __m256i;
     unsafe fn from_biased(w: __m256i) -> __m256i;
     unsafe fn dot_bytes(sum: __m256i, w: __m256i, x: *const u32) -> __m256i;
-    unsafe fn start_biased(negated_sum: *const u32) -> __m256i;
+    unsafe fn start_biased(start: *const u32) -> __m256i;
     unsafe fn ready(w: __m256i) -> Self::Ready;
     unsafe fn dot_ready(sum: __m256i, w: Self::Ready, x: *const u32) -> __m256i;
-    unsafe fn add_share(shares: __m256i, w: Self::Ready) -> __m256i;
-    unsafe fn start_ready(negated_sum: *const u32, shares: __m256i) -> __m256i;
+    #[inline(always)]
+    unsafe fn add_share(shares: __m256i, _w: Self::Ready) -> __m256i {
+        shares
+    }
+    #[inline(always)]
+    unsafe fn start_ready(start: *const u32, _shares: __m256i) -> __m256i {
+        // SAFETY: as this function.
+        unsafe { Self::start_biased(start) }
+    }
 }
 
 /// Pairs of bytes summed to sixteen bits, and pairs of these to 32: AVX2 alone.
@@ -131,9 +138,9 @@ macro_rules! vnni {
             }
 
             #[inline(always)]
-            unsafe fn start_biased(negated_sum: *const u32) -> __m256i {
+            unsafe fn start_biased(start: *const u32) -> __m256i {
                 // SAFETY: see `dot`. `Σ (w − 128)·x = Σ w·x − 128·Σ x`.
-                unsafe { Avx2::<Self>::splat_shifted::<7>(negated_sum) }
+                unsafe { _mm256_set1_epi32(start.read().cast_signed()) }
             }
 
             #[inline(always)]
@@ -145,17 +152,6 @@ macro_rules! vnni {
             unsafe fn dot_ready(sum: __m256i, w: __m256i, x: *const u32) -> __m256i {
                 // SAFETY: see `dot`.
                 unsafe { Self::dot_bytes(sum, w, x) }
-            }
-
-            #[inline(always)]
-            unsafe fn add_share(shares: __m256i, _: __m256i) -> __m256i {
-                shares
-            }
-
-            #[inline(always)]
-            unsafe fn start_ready(negated_sum: *const u32, _: __m256i) -> __m256i {
-                // SAFETY: see `dot`.
-                unsafe { Self::start_biased(negated_sum) }
             }
         }
     };
@@ -219,9 +215,9 @@ impl<D: ByteProducts> Simd for Avx2<D> {
     }
 
     #[inline(always)]
-    unsafe fn start_biased(negated_sum: *const u32) -> __m256i {
+    unsafe fn start_biased(start: *const u32) -> __m256i {
         // SAFETY: see `load`.
-        unsafe { D::start_biased(negated_sum) }
+        unsafe { D::start_biased(start) }
     }
 
     #[inline(always)]
@@ -243,9 +239,9 @@ impl<D: ByteProducts> Simd for Avx2<D> {
     }
 
     #[inline(always)]
-    unsafe fn start_ready(negated_sum: *const u32, shares: __m256i) -> __m256i {
+    unsafe fn start_ready(start: *const u32, shares: __m256i) -> __m256i {
         // SAFETY: see `load`.
-        unsafe { D::start_ready(negated_sum, shares) }
+        unsafe { D::start_ready(start, shares) }
     }
 
     #[inline(always)]

@@ -67,9 +67,9 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    unsafe fn start_biased(negated_sum: *const u32) -> __m512i {
+    unsafe fn start_biased(start: *const u32) -> __m512i {
         // SAFETY: see `load`. `Σ (w − 128)·x = Σ w·x − 128·Σ x`.
-        unsafe { Self::splat_shifted::<7>(negated_sum) }
+        unsafe { _mm512_set1_epi32(start.read().cast_signed()) }
     }
 
     #[inline(always)]
@@ -81,17 +81,6 @@ impl Simd for Avx512 {
     unsafe fn dot_ready(sum: __m512i, w: __m512i, x: *const u32) -> __m512i {
         // SAFETY: see `load`.
         unsafe { Self::dot_bytes(sum, w, x) }
-    }
-
-    #[inline(always)]
-    unsafe fn add_share(shares: __m512i, _: __m512i) -> __m512i {
-        shares
-    }
-
-    #[inline(always)]
-    unsafe fn start_ready(negated_sum: *const u32, _: __m512i) -> __m512i {
-        // SAFETY: see `load`.
-        unsafe { Self::start_biased(negated_sum) }
     }
 
     #[inline(always)]

@@ -50,17 +50,24 @@ pub(crate) trait Simd {
     unsafe fn from_biased(w: Self::Int) -> Self::Int;
     /// [`Simd::dot`] with bytes of [`Simd::from_biased`], begun with [`Simd::start_biased`].
     unsafe fn dot_bytes(sum: Self::Int, w: Self::Int, x: *const u32) -> Self::Int;
-    /// Where a sum of [`Simd::dot_bytes`] begins; at `negated_sum` is `−Σ x` over all of it.
-    unsafe fn start_biased(negated_sum: *const u32) -> Self::Int;
+    /// Where a sum of [`Simd::dot_bytes`] begins; at `start` is `−128·Σ x` over all of it.
+    unsafe fn start_biased(start: *const u32) -> Self::Int;
     /// Makes bytes of [`Simd::from_biased`] ready for [`Simd::dot_ready`].
     unsafe fn ready(w: Self::Int) -> Self::Ready;
     /// [`Simd::dot_bytes`], begun with [`Simd::start_ready`].
     unsafe fn dot_ready(sum: Self::Int, w: Self::Ready, x: *const u32) -> Self::Int;
     /// Adds to `shares` what `w` alone contributes to a sum of [`Simd::dot_ready`], whatever it is
     /// multiplied with: for 64 registers at most, begun with zero.
-    unsafe fn add_share(shares: Self::Int, w: Self::Ready) -> Self::Int;
+    #[inline(always)]
+    unsafe fn add_share(shares: Self::Int, _w: Self::Ready) -> Self::Int {
+        shares
+    }
     /// Where a sum of [`Simd::dot_ready`] begins; `shares` are those of all its weights.
-    unsafe fn start_ready(negated_sum: *const u32, shares: Self::Int) -> Self::Int;
+    #[inline(always)]
+    unsafe fn start_ready(start: *const u32, _shares: Self::Int) -> Self::Int {
+        // SAFETY: as this function.
+        unsafe { Self::start_biased(start) }
+    }
     /// Zero in every lane.
     unsafe fn zero_int() -> Self::Int;
     /// The integer at `from`, times 2ᴺ, in every lane.

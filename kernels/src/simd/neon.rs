@@ -92,17 +92,6 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    unsafe fn add_share(shares: int32x4_t, _: int32x4_t) -> int32x4_t {
-        shares
-    }
-
-    #[inline(always)]
-    unsafe fn start_ready(negated_sum: *const u32, _: int32x4_t) -> int32x4_t {
-        // SAFETY: see `load`.
-        unsafe { Self::start_biased(negated_sum) }
-    }
-
-    #[inline(always)]
     unsafe fn zero_int() -> int32x4_t {
         // SAFETY: see `load`.
         unsafe { vdupq_n_s32(0) }
