@@ -141,7 +141,7 @@ unsafe fn with_offset<S: Simd>(factor: S::Int) -> [S::Int; 2] {
 /// The quads `J` and `J + 4` of a block of 32, scaled by the factors and offsets of `halves`.
 ///
 /// # Safety
-/// As for [`Simd`]; the planes of the block lie at `planes`.
+/// As for [`Simd`]; the planes of the block lie at `planes`, the wanted rows first.
 #[inline(always)]
 unsafe fn weights<S: Simd, Q: Quants, const J: usize>(
     planes: *const u8,
