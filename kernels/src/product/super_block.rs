@@ -231,6 +231,8 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
     out: &mut [[f32; GROUP]],
 ) {
     let span_bytes = T::HEADER + BLOCKS * T::Quants::BYTES;
+    // As much of a later span is fetched with each block.
+    let share = span_bytes.div_ceil(BLOCKS);
     let n_spans = group.len() / span_bytes;
     assert_eq!(group.len(), n_spans * span_bytes);
     assert_eq!(records.len(), n_spans * C * WORDS);
@@ -246,7 +248,7 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
                 let mut products = start::<S, C>(record);
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
-                    prefetch::<S>(planes, T::Quants::BYTES + T::HEADER / BLOCKS, C);
+                    prefetch::<S>(header.add(block * share), share, C);
                     let halves = T::halves::<S>(&span, common, header, row, block);
                     let (planes, x) = (planes.add(4 * row), record.add(block * BLOCK_WORDS));
                     // A few weights at a time: while they are multiplied, the processor unpacks the next.
@@ -271,6 +273,7 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
 #[inline(always)]
 pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8]) {
     let span_bytes = T::HEADER + BLOCKS * T::Quants::BYTES;
+    let share = span_bytes.div_ceil(BLOCKS);
     assert_eq!(group.len() / span_bytes * UNPACKED_BYTES, out.len());
     for (header, out) in group.chunks_exact(span_bytes).zip(out.chunks_exact_mut(UNPACKED_BYTES)) {
         let header = header.as_ptr();
@@ -284,7 +287,7 @@ pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8
                 let mut shares = S::zero_int();
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
-                    prefetch::<S>(planes, T::Quants::BYTES + T::HEADER / BLOCKS, GROUP);
+                    prefetch::<S>(header.add(block * share), share, GROUP);
                     let halves = T::halves::<S>(&span, common, header, row, block);
                     let planes = planes.add(4 * row);
                     let pairs = [
