@@ -26,7 +26,16 @@ const LINE: usize = 64;
 /// Words of activations in half a block of 32.
 const HALF_WORDS: usize = BLOCK / 8;
 
-/// `out[c][r]`: row `r` of the sixteen of `group` times row `c` of the `C` of `records`.
+/// The packed weights that a tile reads.
+#[derive(Clone, Copy)]
+pub(super) struct Stream<'g> {
+    /// Those of sixteen rows.
+    pub(super) group: &'g [u8],
+    /// Where the same thread goes on reading afterwards.
+    pub(super) next: &'g [u8],
+}
+
+/// `out[c][r]`: row `r` of the sixteen of `weights` times row `c` of the `C` of `records`.
 ///
 /// # Panics
 /// When the lengths do not fit one another.
@@ -35,11 +44,13 @@ const HALF_WORDS: usize = BLOCK / 8;
 /// The processor has the instruction set `S`.
 #[inline(always)]
 pub(super) unsafe fn tile<S: Simd, Q: Quants, K: Scaling, const C: usize>(
-    group: &[u8],
+    weights: Stream<'_>,
     records: &[u32],
     out: &mut [[f32; GROUP]],
 ) {
     let span_bytes = K::HEADER + Q::BYTES;
+    let Stream { group, .. } = weights;
+    let ahead = Ahead::of(weights, C);
     let n_spans = group.len() / span_bytes;
     assert_eq!(group.len(), n_spans * span_bytes);
     assert_eq!(records.len(), n_spans * C * block::WORDS);
@@ -52,7 +63,7 @@ pub(super) unsafe fn tile<S: Simd, Q: Quants, K: Scaling, const C: usize>(
             let mut sums = [S::zero(); C];
             for _ in 0..n_spans {
                 let planes = header.add(K::HEADER);
-                prefetch::<S>(planes, span_bytes, C);
+                ahead.fetch::<S>(header, span_bytes);
                 let span = K::span::<S>(header, row);
                 let w = Q::unpack::<S>(planes.add(4 * row));
                 for sum in &mut sums {
@@ -74,19 +85,46 @@ pub(super) unsafe fn tile<S: Simd, Q: Quants, K: Scaling, const C: usize>(
     }
 }
 
-/// Fetches `n_bytes` of weights some way behind `weights`, for a tile of `n_rows`.
-///
-/// # Safety
-/// As for [`Simd`].
-#[inline(always)]
-pub(super) unsafe fn prefetch<S: Simd>(weights: *const u8, n_bytes: usize, n_rows: usize) {
-    for line in (0..n_bytes).step_by(LINE) {
-        // SAFETY: as this function.
-        unsafe {
-            if n_rows <= FEW_ROWS {
-                S::prefetch(weights.wrapping_add(PREFETCH_FEW + line));
-            } else {
-                S::prefetch_past_second_cache(weights.wrapping_add(PREFETCH_MORE + line));
+/// Fetches weights ahead of their use.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    /// How far ahead.
+    distance: usize,
+    /// Where the group ends, and how far from there the reading goes on.
+    end: *const u8,
+    gap: usize,
+    n_rows: usize,
+}
+
+impl Ahead {
+    /// For a tile of `n_rows`.
+    #[inline(always)]
+    pub(super) fn of(weights: Stream<'_>, n_rows: usize) -> Self {
+        let end = weights.group.as_ptr_range().end;
+        Self {
+            distance: if n_rows <= FEW_ROWS { PREFETCH_FEW } else { PREFETCH_MORE },
+            end,
+            gap: weights.next.as_ptr().addr().wrapping_sub(end.addr()),
+            n_rows,
+        }
+    }
+
+    /// What is read some way behind the `n_bytes` at `weights`.
+    ///
+    /// # Safety
+    /// As for [`Simd`].
+    #[inline(always)]
+    pub(super) unsafe fn fetch<S: Simd>(&self, weights: *const u8, n_bytes: usize) {
+        for line in (0..n_bytes).step_by(LINE) {
+            let within = weights.wrapping_add(self.distance + line);
+            let from = if within < self.end { within } else { within.wrapping_add(self.gap) };
+            // SAFETY: as this function.
+            unsafe {
+                if self.n_rows <= FEW_ROWS {
+                    S::prefetch(from);
+                } else {
+                    S::prefetch_past_second_cache(from);
+                }
             }
         }
     }

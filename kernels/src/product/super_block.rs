@@ -6,7 +6,7 @@
 //! them there: [`tile_of_bytes`]. Both come to the same integers, and to the same bits.
 
 use super::{
-    kernel::prefetch,
+    kernel::{Ahead, Stream},
     quants::{FiveBits, Nibbles, Quants, SixBits},
     scaling::add_scaled,
 };
@@ -217,7 +217,7 @@ unsafe fn finish<S: Simd, const C: usize>(
     }
 }
 
-/// `out[c][r]`: row `r` of the sixteen of `group` times row `c` of the `C` of `records`.
+/// `out[c][r]`: row `r` of the sixteen of `weights` times row `c` of the `C` of `records`.
 ///
 /// # Panics
 /// When the lengths do not fit one another.
@@ -226,11 +226,13 @@ unsafe fn finish<S: Simd, const C: usize>(
 /// The processor has the instruction set `S`.
 #[inline(always)]
 pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
-    group: &[u8],
+    weights: Stream<'_>,
     records: &[u32],
     out: &mut [[f32; GROUP]],
 ) {
     let span_bytes = T::HEADER + BLOCKS * T::Quants::BYTES;
+    let Stream { group, .. } = weights;
+    let ahead = Ahead::of(weights, C);
     // As much of a later span is fetched with each block.
     let share = span_bytes.div_ceil(BLOCKS);
     let n_spans = group.len() / span_bytes;
@@ -248,7 +250,7 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
                 let mut products = start::<S, C>(record);
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
-                    prefetch::<S>(header.add(block * share), share, C);
+                    ahead.fetch::<S>(header.add(block * share), share);
                     let halves = T::halves::<S>(&span, common, header, row, block);
                     let (planes, x) = (planes.add(4 * row), record.add(block * BLOCK_WORDS));
                     // A few weights at a time: while they are multiplied, the processor unpacks the next.
@@ -274,6 +276,9 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
 pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8]) {
     let span_bytes = T::HEADER + BLOCKS * T::Quants::BYTES;
     let share = span_bytes.div_ceil(BLOCKS);
+    // The groups of a task are unpacked one behind the other.
+    let next = &group[group.len()..];
+    let ahead = Ahead::of(Stream { group, next }, GROUP);
     assert_eq!(group.len() / span_bytes * UNPACKED_BYTES, out.len());
     for (header, out) in group.chunks_exact(span_bytes).zip(out.chunks_exact_mut(UNPACKED_BYTES)) {
         let header = header.as_ptr();
@@ -287,7 +292,7 @@ pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8
                 let mut shares = S::zero_int();
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
-                    prefetch::<S>(header.add(block * share), share, GROUP);
+                    ahead.fetch::<S>(header.add(block * share), share);
                     let halves = T::halves::<S>(&span, common, header, row, block);
                     let planes = planes.add(4 * row);
                     let pairs = [
@@ -319,10 +324,11 @@ pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8
 /// The processor has the instruction set `S`.
 #[inline(always)]
 pub(super) unsafe fn tile_of_bytes<S: Simd, const C: usize>(
-    group: &[u8],
+    weights: Stream<'_>,
     records: &[u32],
     out: &mut [[f32; GROUP]],
 ) {
+    let Stream { group, .. } = weights;
     let n_spans = group.len() / UNPACKED_BYTES;
     assert_eq!(group.len(), n_spans * UNPACKED_BYTES);
     assert_eq!(records.len(), n_spans * C * WORDS);

@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, ops::Range};
 
-use super::{Part, scalar, super_block::UNPACKED_BYTES, tiles::Tiles};
+use super::{Part, kernel::Stream, scalar, super_block::UNPACKED_BYTES, tiles::Tiles};
 use crate::{
     cpu::InstructionSet,
     elementwise::gate_values,
@@ -41,6 +41,13 @@ struct Groups<'g> {
     bytes: &'g [u8],
     /// Bytes of each.
     n: usize,
+}
+
+impl<'g> Groups<'g> {
+    /// Group `i` and those behind it; what is behind the last one has no bytes but a place.
+    fn from(&self, i: usize) -> &'g [u8] {
+        &self.bytes[i * self.n..]
+    }
 }
 
 /// The tasks of one part.
@@ -150,13 +157,14 @@ impl<'a> PartTasks<'a> {
         let (mut sums, mut gated) = ([[0f32; GROUP]; MAX_TILE_ROWS], [[0f32; GROUP]; MAX_TILE_ROWS]);
         let (sums, gated) = (&mut sums[..tile.rows.len()], &mut gated[..tile.rows.len()]);
         for (i, group) in groups.enumerate() {
-            self.multiply(w, i, tile.records, sums);
+            let next = up.map_or(w.from(i + 1), |up| up.from(i));
+            self.multiply(w, i, next, tile.records, sums);
             if let Some(bias) = self.part.bias {
                 let bias = &bias[group * GROUP..self.part.w.n_out().min((group + 1) * GROUP)];
                 sums.iter_mut().for_each(|sums| add(sums, bias));
             }
             if let (Some((activation, _)), Some(up)) = (self.part.gates, up) {
-                self.multiply(up, i, tile.records, gated);
+                self.multiply(up, i, w.from(i + 1), tile.records, gated);
                 gate_values(activation, sums.as_flattened_mut(), gated.as_flattened());
             }
             self.finish(group, tile.rows.clone(), sums, target);
@@ -169,7 +177,7 @@ impl<'a> PartTasks<'a> {
         let n = GROUP.min(self.part.w.n_out() - first);
         let at = |row: usize| row * target.row_len + self.column + first;
         if let Some(residual) = target.residual {
-            rows.clone().zip(sums.iter_mut()).for_each(|(row, sums)| add(sums, &residual[at(row)..][..n]));
+            add_rows(sums, n, &residual[at(rows.start)..], target.row_len);
         }
         // SAFETY: the rows from here on lie inside the output, as row < n_rows and the part's columns
         // lie inside a row; no other task has this tile with this group of this part, so this thread
@@ -184,16 +192,24 @@ impl<'a> PartTasks<'a> {
         }
     }
 
-    /// Group `i` of `groups` with one tile: `sums` is `[row of the tile][weight row]`.
-    fn multiply(&self, groups: Groups<'_>, i: usize, records: &[u32], sums: &mut [[f32; GROUP]]) {
-        let group = &groups.bytes[i * groups.n..][..groups.n];
+    /// Group `i` of `groups` with one tile: `sums` is `[row of the tile][weight row]`. Afterwards the
+    /// thread goes on with the weights at `next`.
+    fn multiply(
+        &self,
+        groups: Groups<'_>,
+        i: usize,
+        next: &[u8],
+        records: &[u32],
+        sums: &mut [[f32; GROUP]],
+    ) {
+        let group = &groups.from(i)[..groups.n];
         let tile = match self.kernels {
             None => return scalar::tile(groups.block_type, group, records, sums),
             Some(kernels) if groups.is_unpacked => (kernels.of_bytes)(sums.len()),
             Some(kernels) => (kernels.packed)(groups.block_type, sums.len()),
         };
         // SAFETY: the processor has the kernels' set: `Product::run_on` made sure.
-        unsafe { tile(group, records, sums) }
+        unsafe { tile(Stream { group, next }, records, sums) }
     }
 }
 
@@ -203,6 +219,15 @@ fn add(sums: &mut [f32; GROUP], values: &[f32]) {
     match <&[f32; GROUP]>::try_from(values) {
         Ok(values) => sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value),
         Err(_) => sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value),
+    }
+}
+
+/// Adds the first `n` of the values at every `stride`. By itself, so that sixteen are added at once,
+/// and not value by value of all rows together.
+#[inline(never)]
+fn add_rows(sums: &mut [[f32; GROUP]], n: usize, values: &[f32], stride: usize) {
+    for (row, sums) in sums.iter_mut().enumerate() {
+        add(sums, &values[row * stride..][..n]);
     }
 }
 

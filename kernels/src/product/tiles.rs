@@ -2,7 +2,7 @@
 //! features.
 
 use super::{
-    kernel::{self, for_rows},
+    kernel::{self, Stream, for_rows},
     quants::{Bytes, FiveBits, Nibbles, Quants},
     scaling::{Centred, Scaling, WithMinimum},
     super_block::{self, Q4K, Q5K, Q6K, SuperBlocks},
@@ -13,8 +13,8 @@ use crate::{
     simd,
 };
 
-/// One group with one tile, of 1 to 16 rows: `(group, records, sums)`.
-pub(super) type TileFn = unsafe fn(&[u8], &[u32], &mut [[f32; GROUP]]);
+/// One group with one tile, of 1 to 16 rows: `(weights, records, sums)`.
+pub(super) type TileFn = unsafe fn(Stream<'_>, &[u32], &mut [[f32; GROUP]]);
 /// Writes the bytes of a group of super-blocks.
 pub(super) type UnpackFn = unsafe fn(&[u8], &mut [u8]);
 
@@ -88,32 +88,36 @@ macro_rules! tile_functions {
             /// The processor has these features.
             #[target_feature(enable = $features)]
             unsafe fn tile<Q: Quants, K: Scaling, const C: usize>(
-                group: &[u8],
+                weights: Stream<'_>,
                 records: &[u32],
                 out: &mut [[f32; GROUP]],
             ) {
                 // SAFETY: as this function.
-                unsafe { kernel::tile::<$set, Q, K, C>(group, records, out) }
+                unsafe { kernel::tile::<$set, Q, K, C>(weights, records, out) }
             }
 
             /// # Safety
             /// The processor has these features.
             #[target_feature(enable = $features)]
             unsafe fn super_tile<T: SuperBlocks, const C: usize>(
-                group: &[u8],
+                weights: Stream<'_>,
                 records: &[u32],
                 out: &mut [[f32; GROUP]],
             ) {
                 // SAFETY: as this function.
-                unsafe { super_block::tile::<$set, T, C>(group, records, out) }
+                unsafe { super_block::tile::<$set, T, C>(weights, records, out) }
             }
 
             /// # Safety
             /// The processor has these features.
             #[target_feature(enable = $features)]
-            unsafe fn tile_of_bytes<const C: usize>(group: &[u8], records: &[u32], out: &mut [[f32; GROUP]]) {
+            unsafe fn tile_of_bytes<const C: usize>(
+                weights: Stream<'_>,
+                records: &[u32],
+                out: &mut [[f32; GROUP]],
+            ) {
                 // SAFETY: as this function.
-                unsafe { super_block::tile_of_bytes::<$set, C>(group, records, out) }
+                unsafe { super_block::tile_of_bytes::<$set, C>(weights, records, out) }
             }
 
             /// # Safety
