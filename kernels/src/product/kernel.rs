@@ -50,7 +50,7 @@ pub(super) unsafe fn tile<S: Simd, Q: Quants, K: Scaling, const C: usize>(
 ) {
     let span_bytes = K::HEADER + Q::BYTES;
     let Stream { group, .. } = weights;
-    let ahead = Ahead::of(weights, C);
+    let ahead = Ahead::of(weights, span_bytes, C);
     let n_spans = group.len() / span_bytes;
     assert_eq!(group.len(), n_spans * span_bytes);
     assert_eq!(records.len(), n_spans * C * block::WORDS);
@@ -63,7 +63,7 @@ pub(super) unsafe fn tile<S: Simd, Q: Quants, K: Scaling, const C: usize>(
             let mut sums = [S::zero(); C];
             for _ in 0..n_spans {
                 let planes = header.add(K::HEADER);
-                ahead.fetch::<S>(header, span_bytes);
+                ahead.fetch::<S>(header);
                 let span = K::span::<S>(header, row);
                 let w = Q::unpack::<S>(planes.add(4 * row));
                 for sum in &mut sums {
@@ -85,45 +85,49 @@ pub(super) unsafe fn tile<S: Simd, Q: Quants, K: Scaling, const C: usize>(
     }
 }
 
-/// Fetches weights ahead of their use.
+/// Fetches weights ahead of their use, a block's share with each block.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
-    /// How far ahead.
+    /// Bytes of a share.
+    share: usize,
+    /// How far ahead, in whole shares: so none lies on both sides of the group's end.
     distance: usize,
-    /// Where the group ends, and how far from there the reading goes on.
+    /// The end, and how far from there the reading goes on.
     end: *const u8,
     gap: usize,
     n_rows: usize,
 }
 
 impl Ahead {
-    /// For a tile of `n_rows`.
+    /// For a tile of `n_rows` whose blocks have `share` bytes each.
     #[inline(always)]
-    pub(super) fn of(weights: Stream<'_>, n_rows: usize) -> Self {
+    pub(super) fn of(weights: Stream<'_>, share: usize, n_rows: usize) -> Self {
         let end = weights.group.as_ptr_range().end;
+        let distance = if n_rows <= FEW_ROWS { PREFETCH_FEW } else { PREFETCH_MORE };
         Self {
-            distance: if n_rows <= FEW_ROWS { PREFETCH_FEW } else { PREFETCH_MORE },
+            share,
+            distance: distance.next_multiple_of(share),
             end,
             gap: weights.next.as_ptr().addr().wrapping_sub(end.addr()),
             n_rows,
         }
     }
 
-    /// What is read some way behind the `n_bytes` at `weights`.
+    /// A later block's share, while the block whose share begins at `weights` is multiplied.
     ///
     /// # Safety
     /// As for [`Simd`].
     #[inline(always)]
-    pub(super) unsafe fn fetch<S: Simd>(&self, weights: *const u8, n_bytes: usize) {
-        for line in (0..n_bytes).step_by(LINE) {
-            let within = weights.wrapping_add(self.distance + line);
-            let from = if within < self.end { within } else { within.wrapping_add(self.gap) };
+    pub(super) unsafe fn fetch<S: Simd>(&self, weights: *const u8) {
+        let within = weights.wrapping_add(self.distance);
+        let from = if within < self.end { within } else { within.wrapping_add(self.gap) };
+        for line in (0..self.share).step_by(LINE) {
             // SAFETY: as this function.
             unsafe {
                 if self.n_rows <= FEW_ROWS {
-                    S::prefetch(from);
+                    S::prefetch(from.wrapping_add(line));
                 } else {
-                    S::prefetch_past_second_cache(from);
+                    S::prefetch_past_second_cache(from.wrapping_add(line));
                 }
             }
         }

@@ -232,9 +232,8 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
 ) {
     let span_bytes = T::HEADER + BLOCKS * T::Quants::BYTES;
     let Stream { group, .. } = weights;
-    let ahead = Ahead::of(weights, C);
-    // As much of a later span is fetched with each block.
-    let share = span_bytes.div_ceil(BLOCKS);
+    let share = span_bytes / BLOCKS;
+    let ahead = Ahead::of(weights, share, C);
     let n_spans = group.len() / span_bytes;
     assert_eq!(group.len(), n_spans * span_bytes);
     assert_eq!(records.len(), n_spans * C * WORDS);
@@ -250,7 +249,7 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
                 let mut products = start::<S, C>(record);
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
-                    ahead.fetch::<S>(header.add(block * share), share);
+                    ahead.fetch::<S>(header.add(block * share));
                     let halves = T::halves::<S>(&span, common, header, row, block);
                     let (planes, x) = (planes.add(4 * row), record.add(block * BLOCK_WORDS));
                     // A few weights at a time: while they are multiplied, the processor unpacks the next.
@@ -275,10 +274,10 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
 #[inline(always)]
 pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8]) {
     let span_bytes = T::HEADER + BLOCKS * T::Quants::BYTES;
-    let share = span_bytes.div_ceil(BLOCKS);
+    let share = span_bytes / BLOCKS;
     // The groups of a task are unpacked one behind the other.
     let next = &group[group.len()..];
-    let ahead = Ahead::of(Stream { group, next }, GROUP);
+    let ahead = Ahead::of(Stream { group, next }, share, GROUP);
     assert_eq!(group.len() / span_bytes * UNPACKED_BYTES, out.len());
     for (header, out) in group.chunks_exact(span_bytes).zip(out.chunks_exact_mut(UNPACKED_BYTES)) {
         let header = header.as_ptr();
@@ -292,7 +291,7 @@ pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8
                 let mut shares = S::zero_int();
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
-                    ahead.fetch::<S>(header.add(block * share), share);
+                    ahead.fetch::<S>(header.add(block * share));
                     let halves = T::halves::<S>(&span, common, header, row, block);
                     let planes = planes.add(4 * row);
                     let pairs = [
