@@ -39,6 +39,13 @@ pub(super) trait SuperBlocks {
     type Quants: Quants;
     /// Bytes of the header of a span.
     const HEADER: usize;
+    /// Bytes of a block's share of a span: its planes and as much of the header.
+    const SHARE: usize = {
+        assert!(Self::HEADER.is_multiple_of(BLOCKS));
+        Self::HEADER / BLOCKS + Self::Quants::BYTES
+    };
+    /// Bytes of a span.
+    const SPAN_BYTES: usize = BLOCKS * Self::SHARE;
     /// What is read once for a span.
     type Span;
 
@@ -230,16 +237,14 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
     records: &[u32],
     out: &mut [[f32; GROUP]],
 ) {
-    let span_bytes = T::HEADER + BLOCKS * T::Quants::BYTES;
     let Stream { group, .. } = weights;
-    let share = span_bytes / BLOCKS;
-    let ahead = Ahead::of(weights, share, C);
-    let n_spans = group.len() / span_bytes;
-    assert_eq!(group.len(), n_spans * span_bytes);
+    let ahead = Ahead::of(weights, T::SHARE, C);
+    let n_spans = group.len() / T::SPAN_BYTES;
+    assert_eq!(group.len(), n_spans * T::SPAN_BYTES);
     assert_eq!(records.len(), n_spans * C * WORDS);
     assert_eq!(out.len(), C);
     out.fill([0.0; GROUP]);
-    for (header, records) in group.chunks_exact(span_bytes).zip(records.chunks_exact(C * WORDS)) {
+    for (header, records) in group.chunks_exact(T::SPAN_BYTES).zip(records.chunks_exact(C * WORDS)) {
         let (header, record) = (header.as_ptr(), records.as_ptr());
         // SAFETY: a whole span, and `C` records.
         unsafe {
@@ -249,7 +254,7 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
                 let mut products = start::<S, C>(record);
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
-                    ahead.fetch::<S>(header.add(block * share));
+                    ahead.fetch::<S>(header.add(block * T::SHARE));
                     let halves = T::halves::<S>(&span, common, header, row, block);
                     let (planes, x) = (planes.add(4 * row), record.add(block * BLOCK_WORDS));
                     // A few weights at a time: while they are multiplied, the processor unpacks the next.
@@ -273,13 +278,11 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
 /// The processor has the instruction set `S`.
 #[inline(always)]
 pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8]) {
-    let span_bytes = T::HEADER + BLOCKS * T::Quants::BYTES;
-    let share = span_bytes / BLOCKS;
     // The groups of a task are unpacked one behind the other.
     let next = &group[group.len()..];
-    let ahead = Ahead::of(Stream { group, next }, share, GROUP);
-    assert_eq!(group.len() / span_bytes * UNPACKED_BYTES, out.len());
-    for (header, out) in group.chunks_exact(span_bytes).zip(out.chunks_exact_mut(UNPACKED_BYTES)) {
+    let ahead = Ahead::of(Stream { group, next }, T::SHARE, GROUP);
+    assert_eq!(group.len() / T::SPAN_BYTES * UNPACKED_BYTES, out.len());
+    for (header, out) in group.chunks_exact(T::SPAN_BYTES).zip(out.chunks_exact_mut(UNPACKED_BYTES)) {
         let header = header.as_ptr();
         let unpacked = out.as_mut_ptr();
         // SAFETY: a whole span, packed and unpacked.
@@ -291,7 +294,7 @@ pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8
                 let mut shares = S::zero_int();
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
-                    ahead.fetch::<S>(header.add(block * share));
+                    ahead.fetch::<S>(header.add(block * T::SHARE));
                     let halves = T::halves::<S>(&span, common, header, row, block);
                     let planes = planes.add(4 * row);
                     let pairs = [
