@@ -15,12 +15,15 @@ use crate::{
     simd::Simd,
 };
 
-/// How far ahead of their use weights are fetched, in bytes. Few rows: the processor's own prefetching
-/// keeps up with the stream and only needs a push. More rows: it falls behind between two blocks, and
-/// fetching far ahead, past the second cache, is faster. Both as measured on Zen 4.
-const FEW_ROWS: usize = 4;
-const PREFETCH_FEW: usize = 512;
-const PREFETCH_MORE: usize = 4096;
+/// How far ahead of their use weights are fetched into the second cache, in bytes: the first can wait
+/// for too few lines at once to keep the memory busy. The processor's own prefetching ends with a page of
+/// 4096 bytes, and a fetch from the page behind it starts the next.
+const TO_SECOND_CACHE: usize = 6144;
+/// How far ahead they go on into the first cache, where a tile has more rows than these. Then its
+/// records leave the processor little room to wait for weights; with fewer the second fetch only costs
+/// time. All as measured on Zen 4.
+const TO_FIRST_CACHE: usize = 2048;
+const FEW_ROWS: usize = 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 /// Words of activations in half a block of 32.
@@ -90,9 +93,7 @@ pub(super) unsafe fn tile<S: Simd, Q: Quants, K: Scaling, const C: usize>(
 pub(super) struct Ahead {
     /// Bytes of a share.
     share: usize,
-    /// How far ahead, in whole shares: so none lies on both sides of the group's end.
-    distance: usize,
-    /// The end, and how far from there the reading goes on.
+    /// The group's end, and how far from there the reading goes on.
     end: *const u8,
     gap: usize,
     n_rows: usize,
@@ -103,34 +104,35 @@ impl Ahead {
     #[inline(always)]
     pub(super) fn of(weights: Stream<'_>, share: usize, n_rows: usize) -> Self {
         let end = weights.group.as_ptr_range().end;
-        let distance = if n_rows <= FEW_ROWS { PREFETCH_FEW } else { PREFETCH_MORE };
-        Self {
-            share,
-            distance: distance.next_multiple_of(share),
-            end,
-            gap: weights.next.as_ptr().addr().wrapping_sub(end.addr()),
-            n_rows,
-        }
+        Self { share, end, gap: weights.next.as_ptr().addr().wrapping_sub(end.addr()), n_rows }
     }
 
-    /// A later block's share, while the block whose share begins at `weights` is multiplied.
+    /// Later blocks' shares, while the block whose share begins at `weights` is multiplied.
     ///
     /// # Safety
     /// As for [`Simd`].
     #[inline(always)]
     pub(super) unsafe fn fetch<S: Simd>(&self, weights: *const u8) {
-        let within = weights.wrapping_add(self.distance);
-        let from = if within < self.end { within } else { within.wrapping_add(self.gap) };
-        for line in (0..self.share).step_by(LINE) {
-            // SAFETY: as this function.
-            unsafe {
-                if self.n_rows <= FEW_ROWS {
-                    S::prefetch(from.wrapping_add(line));
-                } else {
-                    S::prefetch_past_second_cache(from.wrapping_add(line));
+        // SAFETY: as this function.
+        unsafe {
+            for line in self.lines(weights, TO_SECOND_CACHE) {
+                S::prefetch_to_second_cache(line);
+            }
+            if self.n_rows > FEW_ROWS {
+                for line in self.lines(weights, TO_FIRST_CACHE) {
+                    S::prefetch(line);
                 }
             }
         }
+    }
+
+    /// The cache lines of the share that is read `distance` behind `weights`: in whole shares, so none
+    /// lies on both sides of the group's end.
+    #[inline(always)]
+    fn lines(&self, weights: *const u8, distance: usize) -> impl Iterator<Item = *const u8> + use<> {
+        let within = weights.wrapping_add(distance.next_multiple_of(self.share));
+        let from = if within < self.end { within } else { within.wrapping_add(self.gap) };
+        (0..self.share).step_by(LINE).map(move |line| from.wrapping_add(line))
     }
 }
 

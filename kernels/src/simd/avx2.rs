@@ -442,10 +442,4 @@ impl<D: ByteProducts> Simd for Avx2<D> {
         // SAFETY: see `load`.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
     }
-
-    #[inline(always)]
-    unsafe fn prefetch_past_second_cache(from: *const u8) {
-        // SAFETY: see `load`.
-        unsafe { _mm_prefetch::<_MM_HINT_NTA>(from.cast()) };
-    }
 }

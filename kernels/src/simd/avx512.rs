@@ -263,12 +263,6 @@ impl Simd for Avx512 {
         // SAFETY: see `load`.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
     }
-
-    #[inline(always)]
-    unsafe fn prefetch_past_second_cache(from: *const u8) {
-        // SAFETY: see `load`.
-        unsafe { _mm_prefetch::<_MM_HINT_NTA>(from.cast()) };
-    }
 }
 
 /// Sixteen bytes, each in those bytes of its lane where `pattern` is below 128; zero in the others.

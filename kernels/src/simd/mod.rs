@@ -124,6 +124,4 @@ pub(crate) trait Simd {
     unsafe fn prefetch(from: *const u8);
     /// [`Simd::prefetch`] into the second cache only.
     unsafe fn prefetch_to_second_cache(from: *const u8);
-    /// [`Simd::prefetch`] into the first cache without keeping the line in the second.
-    unsafe fn prefetch_past_second_cache(from: *const u8);
 }

@@ -279,7 +279,4 @@ impl Simd for Neon {
 
     #[inline(always)]
     unsafe fn prefetch_to_second_cache(_: *const u8) {}
-
-    #[inline(always)]
-    unsafe fn prefetch_past_second_cache(_: *const u8) {}
 }
