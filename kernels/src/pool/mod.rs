@@ -6,6 +6,7 @@
 //! its core costs nothing then; the caller and the others take its tasks.
 
 mod gate;
+mod shares;
 
 use std::{
     any::Any,
@@ -13,13 +14,14 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle, Thread},
     time::{Duration, Instant},
 };
 
 use gate::{Epoch, Gate};
+use shares::{MOST_TASKS, Shares};
 
 /// How long a worker without work spins before it parks: longer than the serial work between two
 /// products, short enough that an idle server burns nothing.
@@ -122,8 +124,7 @@ struct Shared {
     gate: Gate,
     /// Written by the caller while the gate is shut and nobody inside; read by those inside.
     job: UnsafeCell<Option<Job>>,
-    /// The next task to be taken.
-    next: AtomicUsize,
+    shares: Shares,
     /// What the first panicking task panicked with.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     stop: AtomicBool,
@@ -174,7 +175,7 @@ impl Pool {
         let shared = Arc::new(Shared {
             gate: Gate::new(),
             job: UnsafeCell::new(None),
-            next: AtomicUsize::new(0),
+            shares: Shares::new(n_threads),
             panic: Mutex::new(None),
             stop: AtomicBool::new(false),
         });
@@ -195,16 +196,19 @@ impl Pool {
     }
 
     /// Calls `work(i)` once for each `i` below `n_tasks`, on all threads, and returns when all are
-    /// done. Tasks are taken in order, each by the next free thread. Calls from several threads wait
-    /// for one another; a call from inside a task runs on the thread that makes it.
+    /// done. Each thread begins with a share of neighbouring tasks, in order, and helps others when it is
+    /// done. Calls from several threads wait for one another; a call from inside a task runs on the
+    /// thread that makes it.
     ///
     /// # Panics
-    /// When a task panics, with what it panicked with; tasks that had not begun are left out then.
+    /// When a task panics, with what it panicked with; tasks that had not begun are left out then. And
+    /// where there are 2³² tasks or more.
     pub fn run(&self, n_tasks: usize, work: &(dyn Fn(usize) + Sync)) {
         if n_tasks <= 1 || self.workers.is_empty() || IN_TASK.get() {
             (0..n_tasks).for_each(work);
             return;
         }
+        assert!(n_tasks <= MOST_TASKS, "{n_tasks} tasks are more than a call can have");
         let turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         // SAFETY: only the lifetime changes. `finish` waits until no thread uses the job, before the
         // borrow of `work` ends; nothing in between unwinds, as `drain` catches what tasks throw.
@@ -213,7 +217,7 @@ impl Pool {
         };
         let job = Job { work, n_tasks };
         self.begin(job);
-        self.shared.drain(job);
+        self.shared.drain(job, 0);
         let panic = self.finish();
         drop(turn);
         if let Some(payload) = panic {
@@ -251,7 +255,7 @@ impl Pool {
     fn begin(&self, job: Job) {
         // SAFETY: the turn is held, the gate is shut, and `finish` of the last call saw everyone leave.
         unsafe { *self.shared.job.get() = Some(job) };
-        self.shared.next.store(0, Ordering::Relaxed);
+        self.shared.shares.fill(job.n_tasks);
         self.shared.gate.open();
         for worker in self.workers.iter().take(job.n_tasks - 1) {
             if worker.asleep.load(Ordering::SeqCst) {
@@ -294,7 +298,7 @@ impl Worker {
             let mut seen = Epoch::default();
             while let Some(epoch) = shared.wait(seen, &flag) {
                 seen = epoch;
-                shared.join(epoch);
+                shared.join(epoch, index);
             }
         };
         let handle = thread::Builder::new().name(format!("kernels-{index}")).spawn(serve).ok()?;
@@ -327,34 +331,30 @@ impl Shared {
         }
     }
 
-    /// Works on the call `epoch`, if its gate is still open.
-    fn join(&self, epoch: Epoch) {
+    /// Works on the call `epoch` as thread number `thread`, if its gate is still open.
+    fn join(&self, epoch: Epoch, thread: usize) {
         if !self.gate.enter(epoch) {
             return;
         }
         // SAFETY: this thread is inside, so the caller does not write.
         if let Some(job) = unsafe { *self.job.get() } {
-            self.drain(job);
+            self.drain(job, thread);
         }
         self.gate.leave();
     }
 
     /// Takes tasks until none is left. Never unwinds.
-    fn drain(&self, job: Job) {
+    fn drain(&self, job: Job, thread: usize) {
         let was_in_task = IN_TASK.replace(true);
         let tasks = || {
             // SAFETY: the caller of `run` keeps the closure alive until everyone has left.
             let work = unsafe { &*job.work };
-            loop {
-                let task = self.next.fetch_add(1, Ordering::Relaxed);
-                if task >= job.n_tasks {
-                    break;
-                }
+            while let Some(task) = self.shares.take(thread) {
                 work(task);
             }
         };
         if let Err(payload) = catch_unwind(AssertUnwindSafe(tasks)) {
-            self.next.store(job.n_tasks, Ordering::Relaxed);
+            self.shares.clear();
             self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
         }
         IN_TASK.set(was_in_task);
