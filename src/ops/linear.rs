@@ -83,8 +83,8 @@ impl Linear {
         })
     }
 
-    /// `[n_tokens, n_in] → [n_tokens, Σ n_out]`, in place of what was in `out`. On the CPU, its memory
-    /// is used again.
+    /// `[n_tokens, n_in] → [n_tokens, Σ n_out]`, in place of what was in `out`, whose memory is used
+    /// again where the weights are packed.
     ///
     /// # Errors
     /// When the shapes do not fit.
@@ -125,11 +125,24 @@ impl Linear {
                 let x = input.to_tensor()?.contiguous()?;
                 let gates = single(&x, &weights[0], None)?;
                 let values = single(&x, &weights[1], None)?;
-                let out = gates.apply_op2_no_bwd(&values, &Gated(*gate))?;
+                let out = if gates.device().is_cpu() {
+                    gates.apply_op2_no_bwd(&values, &Gated(*gate))?
+                } else {
+                    gated_by_candle(*gate, &gates, &values)?
+                };
                 residual.map_or(Ok(out.clone()), |residual| out + residual)
             }
         }
     }
+}
+
+/// [`Gated`] with candle's operations, which every device has.
+fn gated_by_candle(gate: Gate, gates: &Tensor, values: &Tensor) -> Result<Tensor> {
+    let gates = match gate {
+        Gate::Silu => gates.silu()?,
+        Gate::GeluTanh => gates.gelu()?,
+    };
+    gates * values
 }
 
 /// The rows of `input` with all `parts`.
@@ -246,6 +259,9 @@ impl CustomOp2 for Gated {
         values: &CpuStorage,
         values_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
+        if gates_layout.shape() != values_layout.shape() {
+            candle_core::bail!("gates of {:?} do not fit {:?}", gates_layout.shape(), values_layout.shape());
+        }
         let mut out = cpu_slice::<f32>(gates, gates_layout)?.to_vec();
         tier0_kernels::gate(self.0, &mut out, cpu_slice(values, values_layout)?);
         Ok((CpuStorage::F32(out), gates_layout.shape().clone()))
@@ -328,11 +344,12 @@ mod tests {
         Device,
         quantized::{GgmlDType, QTensor},
     };
+    use rstest::rstest;
 
     use super::*;
 
     #[test]
-    fn dense_weights_multiply_as_candle_does() {
+    fn full_weights_multiply_as_candle_does() {
         let x = Tensor::randn(0f32, 1.0, (5, 40), &Device::Cpu).unwrap();
         let weight = Tensor::randn(0f32, 1.0, (33, 40), &Device::Cpu).unwrap();
         let bias = Tensor::randn(0f32, 1.0, 33, &Device::Cpu).unwrap();
@@ -341,8 +358,23 @@ mod tests {
         let ours = Linear::new(weight_of(stored), Some(bias.clone())).unwrap();
         let ours = ours.forward(Input::Plain(&x), None).unwrap();
         let candles = x.matmul(&weight.t().unwrap()).unwrap().broadcast_add(&bias).unwrap();
-        let difference =
-            (ours - candles).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
-        assert!(difference < 1e-4, "they differ by {difference}");
+        assert!(largest_difference(ours, candles) < 1e-4);
+    }
+
+    #[rstest]
+    #[case(Gate::Silu)]
+    #[case(Gate::GeluTanh)]
+    fn a_gate_is_the_same_on_the_cpu_and_elsewhere(#[case] gate: Gate) {
+        let gates = Tensor::randn(0f32, 2.0, (5, 40), &Device::Cpu).unwrap();
+        let values = Tensor::randn(0f32, 1.0, (5, 40), &Device::Cpu).unwrap();
+        let ours = gates.apply_op2_no_bwd(&values, &Gated(gate)).unwrap();
+        let candles = gated_by_candle(gate, &gates, &values).unwrap();
+        assert!(largest_difference(ours, candles) < 1e-5);
+        let fewer = values.narrow(0, 0, 4).unwrap();
+        assert!(gates.apply_op2_no_bwd(&fewer, &Gated(gate)).is_err());
+    }
+
+    fn largest_difference(a: Tensor, b: Tensor) -> f32 {
+        (a - b).unwrap().abs().unwrap().max_all().unwrap().to_scalar().unwrap()
     }
 }

@@ -201,8 +201,8 @@ impl Pool {
     /// thread that makes it.
     ///
     /// # Panics
-    /// When a task panics, with what it panicked with; tasks that had not begun are left out then. And
-    /// where there are 2³² tasks or more.
+    /// When a task panics, with what it panicked with; most tasks that had not begun are left out
+    /// then. And where there are 2³² tasks or more.
     pub fn run(&self, n_tasks: usize, work: &(dyn Fn(usize) + Sync)) {
         if n_tasks <= 1 || self.workers.is_empty() || IN_TASK.get() {
             (0..n_tasks).for_each(work);

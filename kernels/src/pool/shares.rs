@@ -22,15 +22,18 @@ impl Shares {
         Self((0..n_threads).map(|_| Share(AtomicU64::new(0))).collect())
     }
 
-    /// Gives out the tasks below `n_tasks`. Only while nobody takes any.
+    /// Gives out the tasks below `n_tasks`, to the first threads where those are enough. Only while nobody
+    /// takes any.
     pub(super) fn fill(&self, n_tasks: usize) {
-        let bound = |i: usize| (i * n_tasks / self.0.len()) as u64;
+        let n_shares = self.0.len().min(n_tasks).max(1);
+        let bound = |i: usize| (i.min(n_shares) * n_tasks / n_shares) as u64;
         for (i, share) in self.0.iter().enumerate() {
             share.0.store(word(bound(i), bound(i + 1)), Ordering::Relaxed);
         }
     }
 
-    /// A task for thread `thread`; none when all are taken.
+    /// A task for thread `thread`; none when no share has any: what another thread is just taking over
+    /// is that one's.
     pub(super) fn take(&self, thread: usize) -> Option<usize> {
         self.0[thread].take_first().or_else(|| {
             let n = self.0.len();

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     quant::{
-        BLOCK, GROUP, SUPER_BLOCK,
+        BLOCK, GROUP, MAX_TILE_ROWS, SUPER_BLOCK,
         record::super_block::{SCALE, START, WORDS},
         steps,
         tile::{F16_ROW, FACTORS, OFFSETS, PLANE, SIX_BIT_BYTES, unpack_six_bit_values},
@@ -280,7 +280,7 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
 pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8]) {
     // The groups of a task are unpacked one behind the other.
     let next = &group[group.len()..];
-    let ahead = Ahead::of(Stream { group, next }, T::SHARE, GROUP);
+    let ahead = Ahead::of(Stream { group, next }, T::SHARE, MAX_TILE_ROWS);
     assert_eq!(group.len() / T::SPAN_BYTES * UNPACKED_BYTES, out.len());
     for (header, out) in group.chunks_exact(T::SPAN_BYTES).zip(out.chunks_exact_mut(UNPACKED_BYTES)) {
         let header = header.as_ptr();

@@ -29,7 +29,8 @@ thread_local! {
 /// length of the weights' blocks: `x ≈ scale·q`, `scale` the block's largest magnitude over 127.
 ///
 /// They lie as the products read them: in tiles of a few rows, block by block, `[tile][block][row]`
-/// records. How many rows a tile has depends on `n_rows`; what a record holds only on its row.
+/// records. How many rows a tile has depends on `n_rows` and the processor; what a record holds
+/// only on its row.
 #[derive(Debug, Clone, Default)]
 pub struct QuantisedRows {
     layout: Layout,
