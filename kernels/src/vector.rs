@@ -87,8 +87,9 @@ pub(crate) fn dot<T: KvElement>(a: &[f32], b: &[T]) -> f32 {
 const EXP_BOUNDS: [f32; 2] = [-87.0, 88.0];
 /// ln 2 in two parts: the first has few enough bits that products with small integers are exact.
 const LN_2: [f32; 2] = [0.693_359_4, -2.121_944_4e-4];
-/// 1.5·2²³: adding it rounds a small float to the nearest integer, which is then in the low bits.
-const ROUNDER: f32 = 12_582_912.0;
+/// 1.5·2²³: adding it rounds a small float to the nearest integer, ties to even, and leaves that integer
+/// in the low bits.
+pub(crate) const ROUNDER: f32 = 12_582_912.0;
 /// 1/n! from n = 7 down to 0.
 const INVERSE_FACTORIALS: [f32; 8] =
     [1.0 / 5040.0, 1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0];

@@ -362,6 +362,24 @@ mod tests {
     }
 
     #[rstest]
+    #[case::packed(GgmlDType::Q8_0)]
+    #[case::full(GgmlDType::F32)]
+    fn memory_that_is_used_again_holds_only_the_new_result(#[case] dtype: GgmlDType) {
+        let weight = Tensor::randn(0f32, 1.0, (33, 64), &Device::Cpu).unwrap();
+        let stored = Arc::new(QTensor::quantize(&weight, dtype).unwrap());
+        let linear = Linear::new(Weight::from_tensor(stored).unwrap(), None).unwrap();
+        let mut out = vec![f32::NAN; 1000];
+        for n_rows in [9, 1, 4] {
+            let x = Tensor::randn(0f32, 1.0, (n_rows, 64), &Device::Cpu).unwrap();
+            linear.forward_into(Input::Plain(&x), &mut out).unwrap();
+            let fresh = linear.forward(Input::Plain(&x), None).unwrap();
+            assert_eq!(out, fresh.flatten_all().unwrap().to_vec1::<f32>().unwrap());
+        }
+        let wider = Tensor::zeros((1, 96), DType::F32, &Device::Cpu).unwrap();
+        assert!(linear.forward_into(Input::Plain(&wider), &mut out).is_err());
+    }
+
+    #[rstest]
     #[case(Gate::Silu)]
     #[case(Gate::GeluTanh)]
     fn a_gate_is_the_same_on_the_cpu_and_elsewhere(#[case] gate: Gate) {

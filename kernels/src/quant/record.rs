@@ -6,7 +6,7 @@
 use std::marker::PhantomData;
 
 use super::{BLOCK, SUPER_BLOCK};
-use crate::simd::Simd;
+use crate::{simd::Simd, vector::ROUNDER};
 
 /// The record of a block of 32: eight words with its values, then these.
 pub(crate) mod block {
@@ -34,9 +34,6 @@ pub(crate) mod super_block {
 
 /// What biased bytes stand for less.
 const BIAS: i32 = 128;
-/// 1.5·2²³: adding it rounds a small float to the nearest integer, ties to even, and leaves that
-/// integer in the low bits.
-const ROUNDER: f32 = 12_582_912.0;
 /// Largest magnitude below which a block counts as all zeros: the inverse of its scale would overflow.
 const SMALLEST: f32 = 1e-30;
 /// Largest quantised magnitude.
