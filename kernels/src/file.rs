@@ -43,8 +43,6 @@ impl AsRef<[u8]> for MappedFile {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use std::io::Write;
 
     use super::*;

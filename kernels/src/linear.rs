@@ -1,6 +1,6 @@
 //! Products of rows with an f32 weight matrix.
 
-use crate::{pool, vector::dot};
+use crate::{cpu::vectorised, pool, vector::dot};
 
 /// Columns that one task takes: enough work to be worth a task, few enough to share out evenly.
 const COLUMNS_PER_TASK: usize = 16;
@@ -21,17 +21,27 @@ pub fn linear_f32(x: &[f32], weight: &[f32], n_in: usize, out: &mut [f32]) {
     // By columns, so that a weight row is read once for all rows; then turned into rows.
     let mut columns = vec![0f32; out.len()];
     let work = |task: usize, columns: &mut [f32]| {
-        let weights = weight[task * COLUMNS_PER_TASK * n_in..].chunks_exact(n_in);
-        for (column, weight) in columns.chunks_exact_mut(n_rows).zip(weights) {
-            for (value, x) in column.iter_mut().zip(x.chunks_exact(n_in)) {
-                *value = dot(x, weight);
-            }
-        }
+        multiply_columns(x, &weight[task * COLUMNS_PER_TASK * n_in..], n_in, columns);
     };
     pool::global().run_chunks(&mut columns, COLUMNS_PER_TASK * n_rows, &work);
     for (r, row) in out.chunks_exact_mut(n_out).enumerate() {
         for (c, value) in row.iter_mut().enumerate() {
             *value = columns[c * n_rows + r];
+        }
+    }
+}
+
+vectorised! {
+    /// `columns[c][r] = x[r] · weights[c]`, for as many columns as `columns` has room for.
+    fn multiply_columns(x: &[f32], weights: &[f32], n_in: usize, columns: &mut [f32]) = plain_multiply_columns;
+}
+
+#[inline(always)]
+fn plain_multiply_columns(x: &[f32], weights: &[f32], n_in: usize, columns: &mut [f32]) {
+    let n_rows = x.len() / n_in;
+    for (column, weight) in columns.chunks_exact_mut(n_rows).zip(weights.chunks_exact(n_in)) {
+        for (value, x) in column.iter_mut().zip(x.chunks_exact(n_in)) {
+            *value = dot(x, weight);
         }
     }
 }

@@ -40,8 +40,6 @@ impl fmt::Debug for Mac {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use super::*;
 
     /// Test case 2 of RFC 4231.

@@ -65,8 +65,6 @@ impl Signed {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use proptest::prelude::*;
     use rstest::rstest;
     use serde_json::json;

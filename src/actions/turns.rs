@@ -37,8 +37,6 @@ impl Turns {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use futures::FutureExt;
 
     use super::*;

@@ -87,7 +87,6 @@ impl ResponseFormat {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use rstest::rstest;
 
     use super::*;

@@ -163,8 +163,6 @@ impl From<TokenRun> for TextLogprobs {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use super::*;
 
     fn token(bytes: &[u8]) -> TokenLogprob {

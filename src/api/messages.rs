@@ -86,8 +86,6 @@ fn part_text<'a>(part: &'a Value, at: &str) -> Result<&'a str, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use rstest::rstest;
     use serde_json::json;
 

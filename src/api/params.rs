@@ -201,8 +201,6 @@ fn stop_strings(stop: Option<Value>) -> Result<Vec<String>, ApiError> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use proptest::prelude::*;
     use rstest::rstest;
     use serde_json::json;

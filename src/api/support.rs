@@ -139,8 +139,6 @@ fn events(chunks: &Chunks<ChatDelta>, answer: Answer) -> Vec<axum::response::sse
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use rstest::rstest;
 
     use super::*;

@@ -64,8 +64,6 @@ fn sentence(seed: usize, n_tokens: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use super::*;
     use crate::embed::testing::HashEmbed;
 

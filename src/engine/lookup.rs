@@ -124,8 +124,6 @@ fn continuation(tokens: &[TokenId], n: usize) -> Option<&[TokenId]> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use super::*;
 
     fn ids(text: &str) -> Vec<TokenId> {

@@ -334,7 +334,6 @@ pub(super) fn common_prefix(a: &[TokenId], b: &[TokenId]) -> usize {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use proptest::prelude::*;
 
     use super::*;

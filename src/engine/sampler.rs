@@ -195,7 +195,6 @@ pub(super) fn likelihood(logits: &[f32], token: TokenId, n_top: usize) -> TokenL
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use proptest::prelude::*;
     use rstest::rstest;
 

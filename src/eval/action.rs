@@ -55,8 +55,6 @@ fn is_subset(a: &[Value], b: &[Value]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use proptest::prelude::*;
     use rstest::rstest;
     use serde_json::json;

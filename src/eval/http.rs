@@ -197,8 +197,6 @@ fn hint(status: StatusCode) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-
     use rstest::rstest;
     use wiremock::{
         Mock, MockServer, ResponseTemplate,

@@ -224,8 +224,6 @@ fn text(line: &Line) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-
     use std::fs;
 
     use rstest::rstest;

@@ -255,8 +255,6 @@ fn stages<'a>(answers: impl Iterator<Item = &'a TicketAnswer>) -> BTreeMap<Strin
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use std::fs;
 
     use proptest::prelude::*;

@@ -105,8 +105,6 @@ fn coverage_at(risk_percent: usize, n_tickets: usize, points: &[RiskPoint]) -> C
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use proptest::prelude::*;
 
     use super::*;

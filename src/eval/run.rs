@@ -124,8 +124,6 @@ fn whole_ms(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-
     use std::{
         future::pending,
         path::PathBuf,

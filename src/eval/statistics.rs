@@ -84,8 +84,6 @@ fn percentile(sorted: &[u64], percent: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use proptest::prelude::*;
     use rstest::rstest;
 

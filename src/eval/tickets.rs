@@ -192,8 +192,6 @@ fn unrepeated(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
-
     use rstest::rstest;
     use serde_json::json;
 

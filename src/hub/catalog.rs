@@ -65,7 +65,6 @@ impl Catalog {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
     use super::*;
     use crate::hub::manifest::{ModelKind, Source};
 

@@ -119,7 +119,6 @@ pub(super) fn hash_file(path: &Path, on_bytes: &mut dyn FnMut(u64)) -> io::Resul
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
     use proptest::prelude::*;
 
     use super::*;

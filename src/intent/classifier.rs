@@ -63,8 +63,6 @@ impl Classifier {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
     use super::*;
     use crate::embed::testing::HashEmbed;
 

@@ -81,8 +81,6 @@ fn check(example: &Example) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
     use rstest::rstest;
 
     use super::*;

@@ -93,8 +93,6 @@ fn fnv1a(gram: &[char]) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
     use proptest::prelude::*;
 
     use super::*;

@@ -207,8 +207,6 @@ fn head_error(reason: &impl ToString) -> IntentError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
     use super::*;
     use crate::intent::features::Gram;
 

@@ -122,8 +122,6 @@ fn difference(a: &[f64], b: &[f64]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
     use std::convert::Infallible;
 
     use super::*;

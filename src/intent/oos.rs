@@ -148,8 +148,6 @@ fn auroc(out: &[f32], within: &[f32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
     use super::*;
 
     #[test]

@@ -135,8 +135,6 @@ fn add(to: &mut [f32], factor: f32, row: &[f32]) {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
     use super::*;
     use crate::intent::features::Gram;
 

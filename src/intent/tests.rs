@@ -1,6 +1,4 @@
 //! The shipped head: that it is the one of the shipped examples, and what it is worth.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

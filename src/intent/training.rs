@@ -202,8 +202,6 @@ impl Calibration {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
     use std::sync::Arc;
 
     use super::*;

@@ -202,7 +202,6 @@ const CHATML: &str = "{% for message in messages %}{{ '<|im_start|>' + message.r
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
 
     fn template(source: &str) -> ChatTemplate {

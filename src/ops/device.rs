@@ -56,7 +56,6 @@ pub fn use_threads(n_threads: usize, cores: &[usize]) -> Result<(), ThreadsError
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use super::*;
 
     #[cfg(not(feature = "cuda"))]

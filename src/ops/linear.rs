@@ -339,7 +339,6 @@ impl CustomOp1 for Lookup<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use candle_core::{
         Device,
         quantized::{GgmlDType, QTensor},

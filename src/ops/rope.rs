@@ -146,7 +146,6 @@ impl CustomOp1 for CpuRope<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use rstest::rstest;
 
     use super::*;

@@ -152,8 +152,6 @@ fn to_json(value: &cel::Value) -> Option<Value> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
     use proptest::prelude::*;
     use rstest::rstest;
     use serde_json::json;

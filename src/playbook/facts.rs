@@ -58,8 +58,6 @@ impl From<Value> for Facts {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
     use proptest::prelude::*;
     use serde_json::json;
 

@@ -109,8 +109,6 @@ fn text(expression: &IdedExpr) -> Option<&str> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
     use rstest::rstest;
 
     use super::*;

@@ -157,8 +157,6 @@ fn has_member(value: &Value, members: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
     use rstest::rstest;
     use serde_json::json;
 

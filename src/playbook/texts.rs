@@ -189,8 +189,6 @@ impl Object for FilledPhrases {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
     use rstest::rstest;
     use serde_json::json;
 

@@ -33,8 +33,6 @@ impl Dense {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use super::*;
     use crate::embed::{Embed, testing::HashEmbed};
 

@@ -1,6 +1,4 @@
 //! The room as a whole: building, searching, reopening.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;

@@ -207,8 +207,6 @@ impl fmt::Display for Money {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use proptest::prelude::*;
     use rstest::rstest;
 

@@ -1,6 +1,4 @@
 //! The store as the pipeline sees it: what goes in comes out, and only to whom it belongs.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::path::Path;
 
 use rstest::rstest;

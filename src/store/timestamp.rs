@@ -38,8 +38,6 @@ pub(super) fn serialize<S: Serializer>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use rstest::rstest;
 
     use super::*;

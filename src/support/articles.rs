@@ -245,8 +245,6 @@ fn quote(question: &[f32], read: &ReadPassage, hit: Hit) -> Quoted {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests fail by panicking")]
-
     use super::*;
     use crate::{embed::testing::real_model, retrieval, store::demo};
 

@@ -72,8 +72,6 @@ fn is_bare(message: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use rstest::rstest;
 
     use super::*;

@@ -145,8 +145,6 @@ fn failed(error: &dyn std::fmt::Display) -> SupportError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use minijinja::context;
 
     use super::*;

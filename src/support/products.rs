@@ -162,8 +162,6 @@ pub(super) fn values(variant: &Variant) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use rstest::rstest;
     use serde_json::json;
 

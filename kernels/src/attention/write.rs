@@ -137,7 +137,6 @@ fn write_chunk_plain<T: KvElement>(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
     use half::bf16;
     use proptest::prelude::*;
 

@@ -175,8 +175,6 @@ fn check(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
-
     use half::{bf16, f16};
     use proptest::prelude::*;
 

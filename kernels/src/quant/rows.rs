@@ -256,8 +256,6 @@ unsafe fn write_row<Q: Quantise, R: Record<N, W>, const N: usize, const W: usize
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use proptest::prelude::*;
 
     use super::*;

@@ -1,6 +1,4 @@
 //! Actions from proposal to effect, over a small store.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 mod builtin;
 mod confirming;
 mod webhook;

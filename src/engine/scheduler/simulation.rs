@@ -1,8 +1,6 @@
 //! A worker with a fake model: its cache is a table of which token lies in which slot, and the next
 //! token is a hash of those that a sequence sees. A block freed too early, copied wrongly or
 //! written by two shows at once, either in the slots or in the tokens generated.
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;

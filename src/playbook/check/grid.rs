@@ -83,8 +83,6 @@ impl Grid {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
     use std::collections::BTreeSet;
 
     use super::*;

@@ -1,6 +1,4 @@
 //! The playbook as a whole, and those that come with the project.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 mod checking;
 mod deciding;
 mod examples;

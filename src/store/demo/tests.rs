@@ -1,6 +1,4 @@
 //! The demo shop: the same every time, and in agreement with its own policies.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::collections::HashSet;
 
 use rstest::rstest;

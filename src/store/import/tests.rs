@@ -1,6 +1,4 @@
 //! What an import refuses, how it says so, and that it keeps nothing then.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests fail by panicking")]
-
 use std::fs;
 use std::path::PathBuf;
 

@@ -35,8 +35,6 @@ pub(super) fn read(answer: Option<&Map<String, Value>>, said: &[String]) -> Valu
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use super::*;
 
     fn read_from(message: &str, answer: &Value) -> Value {

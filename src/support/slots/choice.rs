@@ -145,8 +145,6 @@ fn failed(error: &crate::intent::IntentError) -> SupportError {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "tests fail by panicking")]
-
     use rstest::rstest;
 
     use super::*;

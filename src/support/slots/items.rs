@@ -114,8 +114,6 @@ fn stays(item: &OrderItem, message: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use rstest::rstest;
 
     use super::*;

@@ -168,8 +168,6 @@ fn facts(reading: Reading<'_>, methods: &[PaymentMethod], original: Option<&str>
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use rstest::rstest;
 
     use super::*;
