@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{Outcome, args::AskArgs, output::say, setup::Setup};
 use crate::{
     model::chat::{Message, Role},
-    support::{Answer, AnswerTicket, Channel, Found, RuleTaken, Ticket},
+    support::{Answer, AnswerTicket, Channel, PassageTrace, RuleTaken, Ticket},
 };
 
 /// Answers one message and prints the answer.
@@ -97,7 +97,7 @@ fn ruled(taken: &RuleTaken, explain: bool) -> Vec<String> {
 }
 
 /// A passage and how it was found.
-fn found(passage: &Found) -> String {
+fn found(passage: &PassageTrace) -> String {
     let rank = |rank: Option<usize>| rank.map_or("-".to_owned(), |rank| rank.to_string());
     format!(
         "{} (by words {}, by meaning {}; best sentence {:.2})",

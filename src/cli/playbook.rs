@@ -11,7 +11,7 @@ use super::{
 use crate::{
     playbook::{Playbook, Severity},
     store::OrderStore,
-    support::Choices,
+    support::ChoiceClassifiers,
 };
 
 /// Runs one of the commands.
@@ -65,7 +65,7 @@ fn test(setup: &Setup, playbook: &Playbook) -> Outcome {
     }
     say!("{} of {} examples come out right", results.len() - failed.len(), results.len());
     let embed = tokio::task::block_in_place(|| setup.embedder())?;
-    for (slot, evaluation) in Choices::learn(playbook, &embed)?.evaluations() {
+    for (slot, evaluation) in ChoiceClassifiers::learn(playbook, &embed)?.evaluations() {
         say!(
             "slot {slot}: {:.0} % of its {} examples are read right by what has not seen them",
             100.0 * evaluation.accuracy,

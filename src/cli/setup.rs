@@ -24,7 +24,7 @@ use crate::{
     playbook::Playbook,
     retrieval::{self, Index, Passage},
     store::{Counts, OrderStore, SqliteStore, demo},
-    support::{Choices, Mode, Parts, Settings, Support, Thresholds, Wording},
+    support::{ChoiceClassifiers, Mode, Components, Settings, Support, Thresholds, Wording},
     telemetry,
 };
 
@@ -223,7 +223,7 @@ impl Setup {
             .await??;
         let playbook = self.playbook(open.is_demo)?.map(Arc::new);
         let choices = choices(playbook.clone(), Arc::clone(&embed)).await?;
-        let parts = Parts {
+        let parts = Components {
             classifier: Arc::new(Classifier::new(Arc::clone(&embed), IntentHead::shipped()?)?),
             store: Arc::new(open.store.clone()),
             playbook,
@@ -282,9 +282,9 @@ pub(super) fn read_playbook(path: &Path) -> Outcome<Playbook> {
 }
 
 /// What reads the choices of a playbook.
-async fn choices(playbook: Option<Arc<Playbook>>, embed: Arc<dyn Embed>) -> Outcome<Choices> {
-    let Some(playbook) = playbook else { return Ok(Choices::default()) };
-    Ok(tokio::task::spawn_blocking(move || Choices::learn(&playbook, &embed)).await??)
+async fn choices(playbook: Option<Arc<Playbook>>, embed: Arc<dyn Embed>) -> Outcome<ChoiceClassifiers> {
+    let Some(playbook) = playbook else { return Ok(ChoiceClassifiers::default()) };
+    Ok(tokio::task::spawn_blocking(move || ChoiceClassifiers::learn(&playbook, &embed)).await??)
 }
 
 /// Whether the user named a file rather than a model: model ids have neither slash nor suffix.

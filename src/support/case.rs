@@ -1,27 +1,30 @@
-//! What is known of a ticket while it is on its way, and where the time went.
+//! What the stages know of a ticket, and how long each stage took.
 
 use std::{collections::BTreeMap, time::Instant};
 
 use super::{
     Ticket, Trace,
-    language::Spoken,
-    lookup::{Lookup, Orders},
-    triage::Triage,
+    texts::{AsWritten, English, OwnWords},
+    understand::{
+        language::DetectedLanguage,
+        lookup::{Lookup, Orders},
+        triage::Triage,
+    },
 };
 use crate::{engine::Usage, store::Customer};
 
-/// What is known of a ticket while it is on its way.
+/// What the stages know of a ticket so far.
 pub(super) struct Case<'a> {
     pub(super) ticket: &'a Ticket,
-    /// The customer's words that are answered: the last message, with those that it goes on from.
-    pub(super) message: String,
+    /// The words that are answered.
+    pub(super) own_words: OwnWords,
     /// Whether the customer only agrees to what they were told.
     pub(super) agrees: bool,
-    /// Everything that the customer wrote: the orders in question may have been named before.
-    pub(super) whole: String,
-    pub(super) spoken: Spoken,
-    /// The same in English, where it was not.
-    pub(super) translation: Option<String>,
+    /// Everything that the customer wrote: an earlier message may name the order.
+    pub(super) written: AsWritten,
+    pub(super) language: DetectedLanguage,
+    /// The own words in English, where they are in another language.
+    pub(super) translation: Option<English>,
     pub(super) triage: Triage,
     pub(super) customer: Option<Customer>,
     /// Orders that were found: number and status.
@@ -38,7 +41,7 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    /// Does `work`, and books its time on `stage`.
+    /// Awaits `work` and adds its time to `stage`.
     pub(super) async fn time<T>(&mut self, stage: &str, work: impl Future<Output = T>) -> T {
         let start = Instant::now();
         let result = work.await;
@@ -49,12 +52,12 @@ impl Clock {
 }
 
 impl Case<'_> {
-    /// The customer's words in English.
-    pub(super) fn english(&self) -> &str {
-        self.translation.as_deref().unwrap_or(&self.message)
+    /// The own words in English.
+    pub(super) fn english(&self) -> English {
+        self.translation.clone().unwrap_or_else(|| self.own_words.as_english())
     }
 
-    /// Keeps who writes and which orders were found.
+    /// Keeps the sender and the orders that a lookup found.
     pub(super) fn remember(&mut self, lookup: &Lookup) {
         self.customer.clone_from(&lookup.customer);
         if let Orders::Found(orders) = &lookup.orders {

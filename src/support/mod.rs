@@ -1,38 +1,40 @@
-//! Answers tickets: triage → lookup → rule → retrieve → write → verify → decide.
+//! Answers tickets: understand → decide → respond → verify.
 //!
 //! Place in the path: `api` and the command line hand a [`Ticket`] to [`Support`]. The playbook
 //! decides what is done, the store's data and articles state it, and the model only phrases it: it
-//! gets a short list of points ([`brief`]), and the verifier lets its draft pass only if everything
-//! in it is licensed by them and nothing that must be said is missing. Otherwise the points say it
-//! themselves, or a person takes over.
+//! gets a short list of statements ([`respond`]'s brief), and the verifier lets its draft pass only if
+//! everything in it is licensed by them and nothing that must be said is missing. Otherwise the
+//! statements go out as they are, or a person takes over.
+//!
+//! | wing | stages |
+//! |---|---|
+//! | [`understand`] | translate, triage, lookup, extract |
+//! | [`decide`] | rule |
+//! | [`respond`] | state, retrieve, compose |
+//! | [`verify`] | verify |
 
-mod articles;
-mod brief;
+mod assemble;
 mod case;
-mod case_facts;
-mod conversation;
-mod form_of_reply;
-mod handling;
-mod language;
-mod lookup;
-mod phrases;
+mod decide;
+mod llm;
+mod payment_method;
 mod pipeline;
-mod products;
 mod prompts;
-mod signals;
-mod slots;
-mod standing;
-mod statements;
-mod triage;
-mod types;
+mod report;
+mod respond;
+mod sentences;
+mod stop;
+mod texts;
+mod ticket;
+mod understand;
 mod verify;
 mod words;
-mod writer;
 
-pub use articles::{Quoted, QuotedSentence};
-pub use pipeline::{Parts, Settings, Support};
-pub use slots::Choices;
-pub use types::*;
+pub use pipeline::{Components, Settings, Support};
+pub use report::*;
+pub use respond::retrieve::{PassageMatch, SentenceMatch};
+pub use ticket::*;
+pub use understand::extract::ChoiceClassifiers;
 
 /// Runs work that computes for milliseconds beside the async threads.
 async fn run_blocking<T, E>(

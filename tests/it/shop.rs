@@ -19,7 +19,7 @@ use tier0::{
     retrieval::{self, Index},
     store::{OrderStore, SqliteStore, demo},
     support::{
-        Answer, AnswerTicket, Channel, Choices, Mode, Parts, Settings, Support, Thresholds, Ticket, Wording,
+        Answer, AnswerTicket, Channel, ChoiceClassifiers, Mode, Components, Settings, Support, Thresholds, Ticket, Wording,
     },
 };
 use tokio::sync::OnceCell;
@@ -104,7 +104,7 @@ struct Shared {
     data: TempDir,
     embed: Arc<dyn Embed>,
     index: Arc<Index>,
-    choices: Arc<Choices>,
+    choices: Arc<ChoiceClassifiers>,
 }
 
 static SHARED: OnceCell<Option<Shared>> = OnceCell::const_new();
@@ -131,7 +131,7 @@ async fn open_shared() -> Option<Shared> {
     let passages = retrieval::passages(&articles.collect::<Vec<_>>());
     let index = Arc::new(Index::build(passages, Arc::clone(&embed)).unwrap());
     let playbook = Playbook::parse(demo::PLAYBOOK).unwrap();
-    let choices = Arc::new(Choices::learn(&playbook, &embed).unwrap());
+    let choices = Arc::new(ChoiceClassifiers::learn(&playbook, &embed).unwrap());
     Some(Shared { data, embed, index, choices })
 }
 
@@ -158,7 +158,7 @@ impl Shop {
 
     /// The pipeline over any model.
     pub(crate) fn support_by(&self, mode: Mode, llm: Arc<dyn Generate>) -> Support {
-        let parts = Parts {
+        let parts = Components {
             classifier: Arc::new(
                 Classifier::new(Arc::clone(&self.shared.embed), IntentHead::shipped().unwrap()).unwrap(),
             ),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::sentences::sentences;
+use crate::support::sentences::sentences;
 
 /// Beginnings of words that state what happened or promise what will.
 const STEMS: [&str; 29] = [
