@@ -24,7 +24,7 @@ use crate::{
     playbook::Playbook,
     retrieval::{self, Index, Passage},
     store::{Counts, OrderStore, SqliteStore, demo},
-    support::{ChoiceClassifiers, Mode, Components, Settings, Support, Thresholds, Wording},
+    support::{ChoiceClassifiers, Components, Mode, Settings, Support, Thresholds, Wording},
     telemetry,
 };
 

@@ -3,6 +3,8 @@
 use std::cmp::Reverse;
 use std::collections::HashSet;
 
+use tier0_text::singular;
+
 /// Positions of the names that share a word with `text`, the most completely named first.
 pub(super) fn rank<'a>(names: impl IntoIterator<Item = &'a str>, text: &str) -> Vec<usize> {
     let said: HashSet<String> = words(text).collect();
@@ -26,17 +28,7 @@ pub(super) fn rank<'a>(names: impl IntoIterator<Item = &'a str>, text: &str) -> 
 fn words(text: &str) -> impl Iterator<Item = String> {
     text.split(|c: char| !c.is_alphanumeric())
         .filter(|word| word.chars().count() > 1)
-        .map(|word| singular(&word.to_lowercase()))
-}
-
-/// Drops a plural's ending. Crude, but both sides go through it.
-fn singular(word: &str) -> String {
-    let stem = match word.strip_suffix("es") {
-        Some(stem) if stem.ends_with(['s', 'x', 'z']) || stem.ends_with("ch") => stem,
-        _ => word.strip_suffix('s').unwrap_or(word),
-    };
-    // "gas" and "bus" are no plurals.
-    if stem.len() < 3 { word } else { stem }.to_owned()
+        .map(|word| singular(&word.to_lowercase()).to_owned())
 }
 
 #[cfg(test)]

@@ -22,13 +22,11 @@ mod pipeline;
 mod prompts;
 mod report;
 mod respond;
-mod sentences;
 mod stop;
 mod texts;
 mod ticket;
 mod understand;
 mod verify;
-mod words;
 
 pub use pipeline::{Components, Settings, Support};
 pub use report::*;

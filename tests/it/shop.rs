@@ -19,7 +19,8 @@ use tier0::{
     retrieval::{self, Index},
     store::{OrderStore, SqliteStore, demo},
     support::{
-        Answer, AnswerTicket, Channel, ChoiceClassifiers, Mode, Components, Settings, Support, Thresholds, Ticket, Wording,
+        Answer, AnswerTicket, Channel, ChoiceClassifiers, Components, Mode, Settings, Support, Thresholds,
+        Ticket, Wording,
     },
 };
 use tokio::sync::OnceCell;

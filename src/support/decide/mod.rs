@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use minijinja::context;
+use tier0_text::words;
 
 use super::{
     Citation, Outcome, RuleTaken, SupportError,
@@ -23,7 +24,6 @@ use super::{
         product_match::products_named_in,
         triage::{IntentRequest, RequestKind},
     },
-    words::words,
 };
 use crate::{
     engine::Usage,

@@ -1,6 +1,7 @@
 //! Statements about products: prices, variants, stock.
 
 use minijinja::context;
+use tier0_text::{mentions, words};
 
 use super::{
     brief::Statement,
@@ -13,7 +14,6 @@ use crate::{
         SupportError,
         texts::English,
         understand::product_match::{fits, named_options, values},
-        words::{mentions, words},
     },
 };
 

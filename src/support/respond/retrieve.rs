@@ -5,13 +5,14 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
+use tier0_text::sentences;
 
 use super::brief::{Brief, Statement};
 use crate::{
     embed::{Embed, EmbedError},
     intent::parts,
     retrieval::{Hit, Index},
-    support::{Citation, Outcome, SupportError, run_blocking, sentences::sentences, texts::English},
+    support::{Citation, Outcome, SupportError, run_blocking, texts::English},
 };
 
 /// Sentences quoted from one passage at most, and how much further from the question than the nearest

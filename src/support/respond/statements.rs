@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use minijinja::{Value, context};
+use tier0_text::{mentions, words};
 
 use super::{
     brief::Statement,
@@ -10,11 +11,7 @@ use super::{
 };
 use crate::{
     store::{Currency, Customer, Order, Payment, PaymentKind, Shipment},
-    support::{
-        SupportError,
-        texts::English,
-        words::{mentions, words},
-    },
+    support::{SupportError, texts::English},
 };
 
 /// Statuses of orders that have not left yet.

@@ -1,9 +1,8 @@
 //! Questions about the customer's own account: points, tier, the balance of gift cards.
 
-use crate::support::{
-    texts::English,
-    words::{mentions, words},
-};
+use tier0_text::{mentions, words};
+
+use crate::support::texts::English;
 
 /// How customers speak of what is their own.
 const OWN: [&str; 7] = ["my", "i have", "have i", "do i have", "i got", "am i", "is left"];

@@ -1,12 +1,13 @@
 //! What a customer asks for over several messages: "cancel my order", "which one?", "#W2611340".
 
+use tier0_text::{contains, words};
+
 use super::lookup::named_orders;
 use crate::{
     model::chat::Role,
     support::{
         Ticket,
         texts::{AsWritten, OwnWords},
-        words::{contains, words},
     },
 };
 

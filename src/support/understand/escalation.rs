@@ -1,7 +1,7 @@
 //! Escalation triggers: signs that a person has to take a message, whatever it asks for (legal threats,
 //! injury, fraud, anger, the press).
 
-use crate::support::words::{mentions, words};
+use tier0_text::{mentions, words};
 
 /// Triggers of one kind, in the words of every language of the replies.
 struct Trigger {

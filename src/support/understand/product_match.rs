@@ -1,9 +1,9 @@
 //! Which products, and which of their variants, a text names.
 
 use std::collections::BTreeSet;
+use tier0_text::{contains, position, words};
 
 use crate::store::{Options, Product, Variant};
-use crate::support::words::{contains, position, words};
 
 /// Negations: a word before a property that reverses it, as in "not waterproof".
 const NEGATIONS: [&str; 4] = ["not", "non", "no", "without"];

@@ -2,8 +2,7 @@
 //! and how much is claimed of it.
 
 use std::collections::BTreeSet;
-
-use crate::support::sentences::sentences;
+use tier0_text::sentences;
 
 /// Beginnings of words that state what happened or promise what will.
 const STEMS: [&str; 29] = [

@@ -5,6 +5,7 @@ mod claims;
 mod figures;
 
 use std::fmt;
+use tier0_text::{contains, words};
 
 use super::{
     respond::{
@@ -12,7 +13,6 @@ use super::{
         retrieve::PassageMatch,
     },
     texts::English,
-    words::{contains, words},
 };
 use crate::playbook::Language;
 use figures::figures;

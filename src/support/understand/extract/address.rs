@@ -1,8 +1,7 @@
 //! A postal address that the message gives.
 
 use serde_json::{Map, Value, json};
-
-use crate::support::words::{contains, words};
+use tier0_text::{contains, words};
 
 const LINES: [&str; 6] = ["line1", "line2", "city", "region", "postal_code", "country"];
 /// What no parcel arrives without.

@@ -3,6 +3,7 @@
 
 use minijinja::context;
 use serde_json::{Map, Value, json};
+use tier0_text::words;
 
 use super::{SlotContext, items, payment};
 use crate::{
@@ -16,7 +17,6 @@ use crate::support::{
     llm::{Completion, LanguageModel, excerpt},
     payment_method::method_name,
     prompts::Prompt,
-    words::words,
 };
 
 /// What stands for an answer that the message does not give.

@@ -1,12 +1,10 @@
 //! Where money is to come from or to go.
 
 use serde_json::{Value, json};
+use tier0_text::{contains, mentions, words};
 
 use crate::store::{Amount, Customer, Order, PaymentMethod};
-use crate::support::{
-    payment_method::{method_name, method_text},
-    words::{contains, mentions, words},
-};
+use crate::support::payment_method::{method_name, method_text};
 
 /// The way the order was paid, as the model names it.
 pub(super) const ORIGINAL: &str = "original payment method";

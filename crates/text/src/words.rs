@@ -13,7 +13,12 @@ const SPELLINGS: [(&str, &str); 8] = [
 ];
 
 /// The words of a text in their order: lower case, singular, figures apart from letters.
-pub(super) fn words(text: &str) -> Vec<String> {
+///
+/// ```
+/// assert_eq!(tier0_text::words("It's the 4K one"), ["its", "the", "4", "k", "one"]);
+/// ```
+#[must_use]
+pub fn words(text: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut word = String::new();
     let mut last = ' ';
@@ -45,8 +50,10 @@ fn plain(word: &str) -> String {
     SPELLINGS.iter().find(|(from, _)| *from == singular).map_or(singular, |(_, to)| to).to_owned()
 }
 
-/// Drops a plural's ending. Crude, but both sides go through it.
-fn singular(word: &str) -> &str {
+/// Drops the ending of an English plural; `word` is in lower case. Crude, but both sides of a comparison go
+/// through it.
+#[must_use]
+pub fn singular(word: &str) -> &str {
     let stem = match word.strip_suffix("es") {
         Some(stem) if stem.ends_with(['s', 'x', 'z']) || stem.ends_with("ch") || stem.ends_with("sh") => stem,
         _ => word.strip_suffix('s').filter(|stem| !stem.ends_with('s')).unwrap_or(word),
@@ -56,7 +63,8 @@ fn singular(word: &str) -> &str {
 }
 
 /// Where `part` stands in `whole`, word after word.
-pub(super) fn position(whole: &[String], part: &[String]) -> Option<usize> {
+#[must_use]
+pub fn position(whole: &[String], part: &[String]) -> Option<usize> {
     if part.is_empty() {
         return None;
     }
@@ -64,12 +72,14 @@ pub(super) fn position(whole: &[String], part: &[String]) -> Option<usize> {
 }
 
 /// Whether `part` stands in `whole`, word after word.
-pub(super) fn contains(whole: &[String], part: &[String]) -> bool {
+#[must_use]
+pub fn contains(whole: &[String], part: &[String]) -> bool {
     position(whole, part).is_some()
 }
 
 /// Whether any of `phrases` stands in `whole`.
-pub(super) fn mentions(whole: &[String], phrases: &[&str]) -> bool {
+#[must_use]
+pub fn mentions(whole: &[String], phrases: &[&str]) -> bool {
     phrases.iter().any(|phrase| contains(whole, &words(phrase)))
 }
 

@@ -1,7 +1,8 @@
 //! Where the sentences of a text end.
 
 /// The sentences of a text. A markdown list's items are sentences of their own.
-pub(super) fn sentences(text: &str) -> Vec<String> {
+#[must_use]
+pub fn sentences(text: &str) -> Vec<String> {
     let mut out = Vec::new();
     for line in text.lines() {
         let line = line.trim().trim_start_matches(['-', '*', '#', '>', ' ']).replace("**", "");
