@@ -1,8 +1,8 @@
 //! Whoever answers tickets: a server over HTTP, the pipeline in this process, or a fake in tests.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
+use reqwest::StatusCode;
+use tier0_client::ClientError;
 
 use super::{Ticket, TicketAnswer};
 
@@ -19,48 +19,12 @@ pub trait AskSupport: Send + Sync {
 /// Why a ticket got no answer. It counts as failed, and is asked again when the run is resumed.
 #[derive(Debug, thiserror::Error)]
 pub enum AskError {
-    /// Nobody listens there, or the connection broke.
-    #[error("no answer from {url}: {reason}; is the server running, and is that its address?")]
-    Unreachable {
-        /// What was asked.
-        url: String,
-        /// What kept it from answering, down to the first cause.
-        reason: String,
-        /// What the client said.
-        source: reqwest::Error,
-    },
-    /// It took too long.
-    #[error(
-        "no answer from {url} within {} s; allow more time or ask fewer tickets at the same time",
-        timeout.as_secs_f64()
-    )]
-    TimedOut {
-        /// What was asked.
-        url: String,
-        /// How long it was waited for.
-        timeout: Duration,
-    },
-    /// The server answered with an error.
-    #[error("{url} answered {status}: {message}; {hint}")]
-    Status {
-        /// What was asked.
-        url: String,
-        /// The HTTP status.
-        status: reqwest::StatusCode,
-        /// What the server said.
-        message: String,
-        /// What to do.
-        hint: &'static str,
-    },
-    /// The answer has not the form of one.
-    #[error("the answer of {url} cannot be read: {reason}; it begins with `{start}`")]
-    Unreadable {
-        /// What was asked.
-        url: String,
-        /// Where and why.
-        reason: String,
-        /// Its first characters.
-        start: String,
+    /// The server gave none that can be read.
+    #[error("{source}{}", advice(source))]
+    Server {
+        /// What the client says.
+        #[from]
+        source: ClientError,
     },
     /// It is a chat completion, but not one of the ticket pipeline.
     #[error("the answer of {url} has no `support` object; is it a tier0 server that answers tickets?")]
@@ -71,4 +35,25 @@ pub enum AskError {
     /// A target other than HTTP failed.
     #[error("{0}")]
     Other(String),
+}
+
+/// What to do about it, where the error itself does not say.
+fn advice(error: &ClientError) -> String {
+    match error {
+        ClientError::TimedOut { .. } => "; allow more time or ask fewer tickets at the same time".to_owned(),
+        ClientError::Refused { status, .. } => format!("; {}", hint(*status)),
+        _ => String::new(),
+    }
+}
+
+fn hint(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "give a key that the server accepts",
+        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => "is this the address of a tier0 server?",
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            "ask fewer tickets at the same time, and run it again to ask this one once more"
+        }
+        status if status.is_client_error() => "the server does not take this ticket, see what it says",
+        _ => "look into the server's log, and run it again to ask this ticket once more",
+    }
 }

@@ -75,20 +75,9 @@ pub enum EvalError {
         /// The journal.
         path: PathBuf,
     },
-    /// The server's address is none.
-    #[error("`{url}` is not an address to ask: {reason}; write it like http://localhost:8080")]
-    BadUrl {
-        /// What was given.
-        url: String,
-        /// What is wrong.
-        reason: String,
-    },
-    /// The key cannot be sent.
-    #[error("the API key holds characters that no HTTP header can carry; check it for line breaks")]
-    BadKey,
-    /// The HTTP client could not be set up.
-    #[error("could not set up the HTTP client: {0}")]
-    Client(#[source] reqwest::Error),
+    /// The server's address or its key cannot be used.
+    #[error(transparent)]
+    Client(#[from] tier0_client::ClientError),
 }
 
 /// A line of the ticket file that is not a ticket.

@@ -3,23 +3,13 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use reqwest::{
-    Client, Response, StatusCode, Url,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue},
-};
-use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
+use tier0_client::{ChatRequest, Client, Patience};
 
 use super::{AskError, AskSupport, Channel, EvalError, Support, Ticket, TicketAnswer};
 
 /// The model name under which a server answers tickets.
 const SUPPORT_MODEL: &str = "support";
-
-/// A server that is there accepts a connection sooner than this.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Characters of a server's answer that an error message shows.
-const N_CHARS_SHOWN: usize = 200;
 
 /// Which server to ask.
 #[derive(Clone)]
@@ -36,8 +26,6 @@ pub struct HttpTarget {
 #[derive(Debug, Clone)]
 pub struct HttpSupport {
     client: Client,
-    endpoint: Url,
-    timeout: Duration,
 }
 
 impl HttpSupport {
@@ -46,100 +34,25 @@ impl HttpSupport {
     /// # Errors
     /// When the address or the key cannot be used.
     pub fn new(target: &HttpTarget) -> Result<Self, EvalError> {
-        let client = Client::builder()
-            .default_headers(headers(target.api_key.as_deref())?)
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(target.timeout)
-            .build()
-            .map_err(EvalError::Client)?;
-        Ok(Self { client, endpoint: endpoint(&target.url)?, timeout: target.timeout })
-    }
-
-    /// Why no whole answer came.
-    fn broken(&self, error: reqwest::Error) -> AskError {
-        let url = self.endpoint.to_string();
-        if error.is_timeout() && !error.is_connect() {
-            return AskError::TimedOut { url, timeout: self.timeout };
-        }
-        let source = error.without_url();
-        AskError::Unreachable { url, reason: first_cause(&source), source }
-    }
-
-    /// What a status other than success means.
-    fn refused(&self, status: StatusCode, body: &[u8]) -> AskError {
-        AskError::Status {
-            url: self.endpoint.to_string(),
-            status,
-            message: message(body),
-            hint: hint(status),
-        }
-    }
-
-    fn read(&self, body: &[u8]) -> Result<TicketAnswer, AskError> {
-        let url = || self.endpoint.to_string();
-        let unreadable = |reason: String| AskError::Unreadable { url: url(), reason, start: start(body) };
-        let completion: Completion =
-            serde_path_to_error::deserialize(&mut serde_json::Deserializer::from_slice(body))
-                .map_err(|error| unreadable(error.to_string()))?;
-        let support = completion.support.ok_or_else(|| AskError::NoSupport { url: url() })?;
-        let choice = completion.choices.into_iter().next();
-        let choice = choice.ok_or_else(|| unreadable("`choices` is empty".to_owned()))?;
-        Ok(TicketAnswer { content: choice.message.content, support })
+        let patience = Patience::Whole(target.timeout);
+        Ok(Self { client: Client::new(&target.url, target.api_key.as_deref(), patience)? })
     }
 }
 
 #[async_trait]
 impl AskSupport for HttpSupport {
     async fn ask(&self, ticket: &Ticket) -> Result<TicketAnswer, AskError> {
-        let request = self.client.post(self.endpoint.clone()).json(&body(ticket));
-        let response: Response = request.send().await.map_err(|error| self.broken(error))?;
-        let status = response.status();
-        let body = response.bytes().await.map_err(|error| self.broken(error))?;
-        if status.is_success() { self.read(&body) } else { Err(self.refused(status, &body)) }
+        let request =
+            ChatRequest { metadata: metadata(ticket), ..ChatRequest::new(SUPPORT_MODEL, &ticket.message) };
+        let completion = self.client.complete::<Support>(&request).await?;
+        let no_support = || AskError::NoSupport { url: self.client.chat_url().to_owned() };
+        let support = completion.support.ok_or_else(no_support)?;
+        Ok(TicketAnswer { content: completion.content, support })
     }
 }
 
-/// The parts of a chat completion that are looked at.
-#[derive(Debug, Deserialize)]
-struct Completion {
-    choices: Vec<Choice>,
-    support: Option<Support>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Choice {
-    message: Message,
-}
-
-#[derive(Debug, Deserialize)]
-struct Message {
-    content: String,
-}
-
-fn endpoint(url: &str) -> Result<Url, EvalError> {
-    let bad = |reason: &str| EvalError::BadUrl { url: url.to_owned(), reason: reason.to_owned() };
-    let mut endpoint: Url = url.trim().parse().map_err(|_| bad("it has not the form of one"))?;
-    if !matches!(endpoint.scheme(), "http" | "https") {
-        return Err(bad("it does not begin with http:// or https://"));
-    }
-    let path = endpoint.path().trim_end_matches('/');
-    let path = format!("{}/v1/chat/completions", path.strip_suffix("/v1").unwrap_or(path));
-    endpoint.set_path(&path);
-    Ok(endpoint)
-}
-
-fn headers(api_key: Option<&str>) -> Result<HeaderMap, EvalError> {
-    let mut headers = HeaderMap::new();
-    if let Some(key) = api_key {
-        let mut bearer = HeaderValue::from_str(&format!("Bearer {key}")).map_err(|_| EvalError::BadKey)?;
-        bearer.set_sensitive(true);
-        headers.insert(AUTHORIZATION, bearer);
-    }
-    Ok(headers)
-}
-
-/// The request. Metadata are strings, and what is not known is left out.
-fn body(ticket: &Ticket) -> Value {
+/// What goes with the request. Metadata are strings, and what is not known is left out.
+fn metadata(ticket: &Ticket) -> Map<String, Value> {
     let channel = match ticket.channel {
         Channel::Chat => "chat",
         Channel::Email => "email",
@@ -151,53 +64,14 @@ fn body(ticket: &Ticket) -> Value {
         ("customer_email", ticket.customer.email.as_deref()),
         ("customer_verified", Some(if ticket.customer.verified { "true" } else { "false" })),
     ];
-    let metadata: Map<_, _> =
-        known.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect();
-    json!({
-        "model": SUPPORT_MODEL,
-        "messages": [{"role": "user", "content": ticket.message}],
-        "metadata": metadata,
-    })
-}
-
-/// The client wraps the system's reason several times; only the innermost says something.
-fn first_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
-    }
-    cause.to_string()
-}
-
-/// What the server says in OpenAI's error object, or in plain text.
-fn message(body: &[u8]) -> String {
-    let value: Value = serde_json::from_slice(body).unwrap_or_default();
-    match value["error"]["message"].as_str() {
-        Some(message) => message.to_owned(),
-        None if body.trim_ascii().is_empty() => "no message".to_owned(),
-        None => start(body),
-    }
-}
-
-fn start(body: &[u8]) -> String {
-    String::from_utf8_lossy(body).trim().chars().take(N_CHARS_SHOWN).collect()
-}
-
-fn hint(status: StatusCode) -> &'static str {
-    match status {
-        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "give a key that the server accepts",
-        StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => "is this the address of a tier0 server?",
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            "ask fewer tickets at the same time, and run it again to ask this one once more"
-        }
-        status if status.is_client_error() => "the server does not take this ticket, see what it says",
-        _ => "look into the server's log, and run it again to ask this ticket once more",
-    }
+    known.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?.into()))).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
+    use serde_json::json;
+    use tier0_client::ClientError;
     use wiremock::{
         Mock, MockServer, ResponseTemplate,
         matchers::{body_json, header, header_exists, method, path},
@@ -283,8 +157,8 @@ mod tests {
         let mut ticket = ticket("t1");
         ticket.customer.email = None;
         ticket.customer.verified = false;
-        let metadata = json!({"ticket_id": "t1", "channel": "chat", "customer_verified": "false"});
-        assert_eq!(body(&ticket)["metadata"], metadata);
+        let known = json!({"ticket_id": "t1", "channel": "chat", "customer_verified": "false"});
+        assert_eq!(Value::from(metadata(&ticket)), known);
         Mock::given(header_exists("authorization"))
             .respond_with(ResponseTemplate::new(500))
             .expect(0)
@@ -296,44 +170,6 @@ mod tests {
             .mount(&server)
             .await;
         HttpSupport::new(&target(&server)).unwrap().ask(&ticket).await.unwrap();
-    }
-
-    #[rstest]
-    #[case("http://localhost:8080")]
-    #[case("http://localhost:8080/")]
-    #[case("http://localhost:8080/v1")]
-    #[case("http://localhost:8080/v1/")]
-    fn the_address_may_end_with_the_version(#[case] url: &str) {
-        assert_eq!(endpoint(url).unwrap().as_str(), "http://localhost:8080/v1/chat/completions");
-    }
-
-    #[test]
-    fn a_path_before_the_version_is_kept() {
-        let endpoint = endpoint("https://shop.example/tier0").unwrap();
-        assert_eq!(endpoint.as_str(), "https://shop.example/tier0/v1/chat/completions");
-    }
-
-    #[rstest]
-    #[case("localhost:8080")]
-    #[case("ftp://localhost")]
-    #[case("http://")]
-    #[case("")]
-    fn what_is_no_address_is_refused_with_an_example_of_one(#[case] url: &str) {
-        let message = endpoint(url).unwrap_err().to_string();
-        assert!(message.contains(&format!("`{url}`")), "{message}");
-        assert!(message.contains("http://localhost:8080"), "{message}");
-    }
-
-    #[test]
-    fn a_key_that_no_header_can_carry_is_refused_without_being_shown() {
-        let message = headers(Some("s3cret\n")).unwrap_err().to_string();
-        assert!(message.contains("key") && !message.contains("s3cret"), "{message}");
-    }
-
-    #[test]
-    fn the_key_is_not_shown_when_debugging() {
-        let headers = headers(Some("s3cret")).unwrap();
-        assert!(!format!("{headers:?}").contains("s3cret"));
     }
 
     #[rstest]
@@ -386,7 +222,7 @@ mod tests {
         Mock::given(method("POST")).respond_with(late).mount(&server).await;
         let target = HttpTarget { timeout: Duration::from_millis(100), ..target(&server) };
         let error = ask(&target).await.unwrap_err();
-        assert!(matches!(error, AskError::TimedOut { .. }), "{error}");
+        assert!(matches!(error, AskError::Server { source: ClientError::TimedOut { .. } }), "{error}");
         assert!(error.to_string().contains("within 0.1 s; allow more time"), "{error}");
     }
 
@@ -397,7 +233,7 @@ mod tests {
         let url = format!("http://127.0.0.1:{port}");
         let target = HttpTarget { url: url.clone(), api_key: None, timeout: Duration::from_secs(5) };
         let error = ask(&target).await.unwrap_err();
-        assert!(matches!(error, AskError::Unreachable { .. }), "{error}");
+        assert!(matches!(error, AskError::Server { source: ClientError::Unreachable { .. } }), "{error}");
         assert!(error.to_string().contains(&url), "{error}");
         assert!(error.to_string().contains("is the server running"), "{error}");
     }
