@@ -18,7 +18,6 @@ pub mod cli;
 pub mod config;
 pub mod embed;
 pub mod engine;
-pub mod eval;
 pub mod hub;
 pub mod intent;
 pub mod model;

@@ -25,7 +25,6 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("retrieval", &["embed"]),
     ("support", BELOW_SUPPORT),
     ("api", ABOVE_SUPPORT),
-    ("eval", &["tier0_client"]),
     ("bench", &["embed", "engine", "model", "tier0_client"]),
 ];
 

@@ -25,4 +25,5 @@ mod stream;
 pub use chat::{ChatRequest, Completion};
 pub use client::{Client, Patience};
 pub use error::ClientError;
+pub use reqwest::StatusCode;
 pub use stream::{TimedAnswer, TokenCounts};

@@ -1,12 +1,13 @@
 //! Measures deflection: which share of tickets is resolved safely, and what goes wrong in the others.
 //!
-//! Place in the path: beside `api`, above `support`; `tier0 bench deflection` prints what it finds. A
+//! Place in the path: outside it; `tier0 bench deflection` prints what it finds. A
 //! [`TicketFile`] holds tickets and what a right answer to each needs. [`Run`] asks a target (over
 //! HTTP: [`HttpSupport`]) and keeps every answer in a journal, so that a run that breaks off goes on
 //! where it stopped. [`score()`] compares an answer with the ticket, and [`EvalReport`] counts.
 //!
 //! It reads answers as they come over the wire and knows nothing of the pipeline, so that it
 //! measures what a helpdesk would get, and can measure any server that answers in the same form.
+#![forbid(unsafe_code)]
 
 mod action;
 mod answer;

@@ -262,7 +262,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::eval::{
+    use crate::{
         Handoff,
         testing::{action, escalation, record, reply, ticket},
     };

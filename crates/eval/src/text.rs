@@ -155,7 +155,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::eval::testing::{action, escalation, record, reply, ticket};
+    use crate::testing::{action, escalation, record, reply, ticket};
 
     /// One ticket resolved, one harmed, one left undone, one missed.
     fn four() -> EvalReport {

@@ -138,7 +138,7 @@ mod tests {
     use tokio::sync::Notify;
 
     use super::*;
-    use crate::eval::{
+    use crate::{
         AskError, TicketAnswer,
         testing::{reply, ticket_file},
     };

@@ -230,7 +230,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::eval::testing::reply;
+    use crate::testing::reply;
 
     fn provenance() -> Provenance {
         Provenance {

@@ -181,7 +181,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::eval::testing::{action, escalation, reply, ticket};
+    use crate::testing::{action, escalation, reply, ticket};
 
     fn words(score: &Score) -> Vec<String> {
         score.faults.iter().map(ToString::to_string).collect()

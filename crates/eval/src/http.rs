@@ -78,7 +78,7 @@ mod tests {
     };
 
     use super::*;
-    use crate::eval::{Decision, Disposition, WrittenBy, testing::ticket};
+    use crate::{Decision, Disposition, WrittenBy, testing::ticket};
 
     fn completion() -> Value {
         json!({

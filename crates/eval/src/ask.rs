@@ -1,8 +1,7 @@
 //! Whoever answers tickets: a server over HTTP, the pipeline in this process, or a fake in tests.
 
 use async_trait::async_trait;
-use reqwest::StatusCode;
-use tier0_client::ClientError;
+use tier0_client::{ClientError, StatusCode};
 
 use super::{Ticket, TicketAnswer};
 

@@ -1,4 +1,4 @@
-//! Tickets and answers for the tests of this room.
+//! Tickets and answers for the tests of this crate.
 use std::{collections::BTreeMap, path::PathBuf};
 
 use serde_json::Value;
