@@ -12,7 +12,6 @@ use rstest::rstest;
 /// is not listed is a mistake.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &[]),
-    ("hub", &[]),
     ("store", &[]),
     ("playbook", &[]),
     ("actions", &["store"]),

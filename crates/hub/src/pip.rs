@@ -17,9 +17,9 @@ use zip::{ZipArchive, result::ZipError};
 use super::{
     assembly::Assembly,
     error::SourceError,
-    fetch::{Fetched, Wanted, WorkDir},
     manifest::{Part, PipSource},
     progress::Progress,
+    work::{Fetched, Wanted, WorkDir},
 };
 
 /// How often a running pip is looked at.

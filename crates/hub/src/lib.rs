@@ -1,14 +1,16 @@
 //! Where models come from. A manifest in `models/` says what a model is, which files it has and
-//! which sources have them; this room gets the files into the models folder and checks them.
+//! which sources have them; this crate gets the files into the models folder and checks them.
 //!
 //! Place in the path: before it. `cli` asks for a model's files when the server starts, and hands
-//! their paths to `model` and `embed`. A leaf: it knows no other room.
+//! their paths to `model` and `embed`. A leaf: it uses no other crate of the workspace, and prints nothing:
+//! a [`Progress`] hears how a fetch goes.
 //!
 //! ```text
 //! <models folder>/<id>/<file>           checked files, and .fetched.json, which notes their hashes
 //! <models folder>/.partial/<id>/        what an interrupted fetch has left, for the next try
 //! <models folder>/.partial/<id>.lock    held by the process that fetches
 //! ```
+#![forbid(unsafe_code)]
 
 mod assembly;
 mod catalog;
@@ -23,6 +25,7 @@ mod progress;
 mod report;
 #[cfg(test)]
 mod tests;
+mod work;
 
 use std::{
     env,
@@ -38,7 +41,7 @@ pub use manifest::{
     HubSource, Manifest, ManifestError, ModelFile, ModelKind, Part, PipSource, Source, Status,
 };
 pub use pip::PipCommand;
-pub use progress::{Progress, Silent, StderrProgress};
+pub use progress::{Progress, Silent};
 pub use report::{ModelSummary, Verdict, VerifyReport, render_list, render_verify};
 
 use local::Marker;

@@ -11,7 +11,7 @@ use std::{
 
 use zip::write::SimpleFileOptions;
 
-use crate::hub::{
+use crate::{
     Hub, HuggingFace, Manifest, ModelFile, ModelKind, Part, PipCommand, PipSource, Progress, Sha256, Source,
     Status, digest::Hasher, manifest::HubSource,
 };

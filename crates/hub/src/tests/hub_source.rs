@@ -3,7 +3,7 @@
 use std::{fs, time::Instant};
 
 use super::world::{Manner, World, digest, fill_hf_cache, hub_source, model, pip_source};
-use crate::hub::Manifest;
+use crate::Manifest;
 
 const WEIGHTS: &[u8] = b"the weights of a model";
 

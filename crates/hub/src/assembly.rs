@@ -9,8 +9,8 @@ use std::{
 use super::{
     digest::{Hasher, read_chunks},
     error::SourceError,
-    fetch::Fetched,
     manifest::Part,
+    work::Fetched,
 };
 
 /// A file that grows part by part. Only whole, checked parts stay in it.

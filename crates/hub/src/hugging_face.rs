@@ -16,9 +16,9 @@ use hf_hub::{
 use super::{
     digest::hash_file,
     error::SourceError,
-    fetch::{Fetched, Wanted, WorkDir},
     manifest::HubSource,
     progress::Progress,
+    work::{Fetched, Wanted, WorkDir},
 };
 
 /// How often a broken download is taken up again before it counts as failed.

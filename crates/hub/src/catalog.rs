@@ -10,7 +10,7 @@ pub const DEFAULT_MODEL: &str = "qwen2.5-coder-1.5b-instruct";
 pub const DEFAULT_EMBEDDING_MODEL: &str = "all-minilm-l6-v2";
 
 #[derive(RustEmbed)]
-#[folder = "models/"]
+#[folder = "../../models/"]
 #[include = "*.toml"]
 struct ManifestFiles;
 
@@ -66,7 +66,7 @@ impl Catalog {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hub::manifest::{ModelKind, Source};
+    use crate::manifest::{ModelKind, Source};
 
     #[test]
     fn every_builtin_manifest_is_valid_and_named_after_its_model() {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::world::{Manner, World, digest, hub_source, model, serve};
-use crate::hub::{Catalog, Manifest, Status, Verdict, render_list, render_verify};
+use crate::{Catalog, Manifest, Status, Verdict, render_list, render_verify};
 
 const WEIGHTS: &[u8] = b"the weights of a model";
 
