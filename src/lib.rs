@@ -7,8 +7,8 @@
 //! api → support → engine, intent, retrieval, actions → store, model, embed → ops → tier0-kernels
 //! ```
 //!
-//! `store` and `config` are leaves: they know nothing of the rooms above or beside them, and so do the
-//! crates under `crates/`. `cli` wires all together. `ARCHITECTURE.md` tells the whole story.
+//! `store` and `config` are leaves: they know nothing of the rooms above or beside them. The crates under
+//! `crates/` know nothing of any room. `cli` wires all together. `ARCHITECTURE.md` tells the whole story.
 #![forbid(unsafe_code)]
 
 pub mod actions;
@@ -21,7 +21,6 @@ pub mod engine;
 pub mod intent;
 pub mod model;
 pub mod ops;
-pub mod playbook;
 pub mod retrieval;
 pub mod store;
 pub mod support;

@@ -2,17 +2,15 @@
 
 use std::{io::Write, path::Path};
 
+use tier0_playbook::{Playbook, Severity};
+
 use super::{
     Outcome,
     args::PlaybookCommand,
     output::say,
     setup::{PLAYBOOK_FILE, Setup, passages, read_playbook},
 };
-use crate::{
-    playbook::{Playbook, Severity},
-    store::OrderStore,
-    support::Choices,
-};
+use crate::{store::OrderStore, support::Choices};
 
 /// Runs one of the commands.
 pub(super) async fn run(setup: &Setup, command: PlaybookCommand) -> Outcome {

@@ -9,6 +9,7 @@ use std::{
 use candle_core::DType;
 use chrono::Utc;
 use tier0_hub::{Catalog, DEFAULT_EMBEDDING_MODEL, Hub, LocalModel, ModelKind};
+use tier0_playbook::Playbook;
 
 use super::{
     Outcome,
@@ -22,7 +23,6 @@ use crate::{
     engine::{Engine, Generate, LoadSpec, Observe, Unobserved},
     intent::{Classifier, IntentHead},
     ops::{open_device, use_threads},
-    playbook::Playbook,
     retrieval::{self, Index, Passage},
     store::{Counts, OrderStore, SqliteStore, demo},
     support::{Choices, Mode, Parts, Settings, Support, Thresholds, Wording},

@@ -1,7 +1,8 @@
 //! What a reply has to say: settled by rules and data before the model writes a word.
 
+use tier0_playbook::{Language, ProposedAction};
+
 use super::{Citation, Outcome, phrases::Said};
-use crate::playbook::{Language, ProposedAction};
 
 /// One thing that the reply has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,11 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
+use tier0_playbook::Facts;
 
-use crate::{
-    playbook::Facts,
-    store::{Customer, Order, PaymentMethod, PaymentMethodKind},
-};
+use crate::store::{Customer, Order, PaymentMethod, PaymentMethodKind};
 
 /// The facts of one request.
 pub(super) fn facts(

@@ -1,7 +1,8 @@
 //! The form of a reply: what stands around its body, and what a model writes there unasked.
 
+use tier0_playbook::Language;
+
 use super::Channel;
-use crate::playbook::Language;
 
 /// Opening words of greetings, and of closings, that models write in spite of being told not to.
 const GREETINGS: [&str; 6] = ["hi", "hello", "dear", "hey", "good morning", "good afternoon"];

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use minijinja::context;
+use tier0_playbook::{About, Playbook, Ruling};
 
 use super::{
     Citation, Outcome, RuleTaken, SupportError,
@@ -21,7 +22,6 @@ use super::{
 };
 use crate::{
     engine::Usage,
-    playbook::{About, Playbook, Ruling},
     store::{Customer, Order, OrderStore, StoreError},
 };
 

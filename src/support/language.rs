@@ -1,8 +1,7 @@
 //! Which language a message is in.
 
+use tier0_playbook::Language;
 use whatlang::{Lang, Script, detect, detect_script};
-
-use crate::playbook::Language;
 
 /// Letters below which a text is too short to tell its language by.
 const MIN_LETTERS: usize = 20;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use minijinja::{Environment, UndefinedBehavior, Value};
+use tier0_playbook::Language;
 
 use super::SupportError;
-use crate::playbook::Language;
 
 /// One sentence in every language.
 pub(super) type Said = BTreeMap<Language, String>;

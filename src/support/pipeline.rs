@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use minijinja::context;
+use tier0_playbook::{Language, Playbook, ProposedAction};
 
 use crate::{
     actions::{ActionDesk, Proposal},
     embed::Embed,
     engine::{Generate, Usage},
     intent::Classifier,
-    playbook::{Language, Playbook, ProposedAction},
     retrieval::Index,
     store::{Customer, OrderStore},
 };

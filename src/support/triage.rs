@@ -1,11 +1,10 @@
 //! What the message asks for: the classifier's intents, gathered to the topics that the pipeline
 //! treats alike; one request, or one for each order or numbered point.
 
+use tier0_playbook::Playbook;
+
 use super::{IntentScore, SupportError, lookup::named_orders, types::Ticket};
-use crate::{
-    intent::{Classifier, OUT_OF_SCOPE, Score, parts},
-    playbook::Playbook,
-};
+use crate::intent::{Classifier, OUT_OF_SCOPE, Score, parts};
 
 /// Intents named in a report at most, and the confidence below which they are not worth naming.
 const MAX_NAMED: usize = 3;

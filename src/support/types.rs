@@ -8,7 +8,7 @@ use crate::engine::{EngineError, Usage};
 use crate::model::chat::Message;
 
 use super::Quoted;
-pub use crate::playbook::{Missed, Outcome};
+pub use tier0_playbook::{Missed, Outcome};
 
 /// A ticket as the helpdesk hands it over.
 #[derive(Debug, Clone, PartialEq, Eq)]

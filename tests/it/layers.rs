@@ -13,7 +13,6 @@ use rstest::rstest;
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &[]),
     ("store", &[]),
-    ("playbook", &[]),
     ("actions", &["store"]),
     ("ops", &["config", "tier0_kernels"]),
     ("telemetry", &["config"]),
@@ -28,7 +27,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 const BELOW_SUPPORT: &[&str] =
-    &["actions", "engine", "intent", "retrieval", "store", "playbook", "model", "embed"];
+    &["actions", "engine", "intent", "retrieval", "store", "model", "embed", "tier0_playbook"];
 
 const ABOVE_SUPPORT: &[&str] = &[
     "support",

@@ -15,13 +15,13 @@ use tier0::{
     engine::{EngineError, Event, EventStream, FinishReason, Generate, ModelInfo, Request, Usage},
     intent::{Classifier, IntentHead},
     model::{TokenId, chat::Message, chat::Role},
-    playbook::Playbook,
     retrieval::{self, Index},
     store::{OrderStore, SqliteStore, demo},
     support::{
         Answer, AnswerTicket, Channel, Choices, Mode, Parts, Settings, Support, Thresholds, Ticket, Wording,
     },
 };
+use tier0_playbook::Playbook;
 use tokio::sync::OnceCell;
 
 use crate::models;

@@ -7,10 +7,11 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use tier0_playbook::{MIN_CHOICE_EXAMPLES, Playbook, SlotKind, SlotSpec};
+
 use crate::{
     embed::Embed,
     intent::{Classified, Classifier, Evaluation, Example, TrainOptions, parts, train},
-    playbook::{MIN_CHOICE_EXAMPLES, Playbook, SlotKind, SlotSpec},
 };
 
 use super::super::SupportError;

@@ -3,12 +3,10 @@
 
 use minijinja::context;
 use serde_json::{Map, Value, json};
+use tier0_playbook::{SlotKind, SlotSpec};
 
 use super::{Reading, items, payment};
-use crate::{
-    engine::{Grammar, Request, Usage},
-    playbook::{SlotKind, SlotSpec},
-};
+use crate::engine::{Grammar, Request, Usage};
 
 use super::super::{
     SupportError,

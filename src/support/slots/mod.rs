@@ -16,11 +16,11 @@ mod wanted;
 use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map, Value};
+use tier0_playbook::{Playbook, SlotKind, SlotSpec};
 
 use super::{SupportError, run_blocking, words::words, writer::Writer};
 use crate::{
     engine::Usage,
-    playbook::{Playbook, SlotKind, SlotSpec},
     store::{Customer, Order, OrderStore},
 };
 pub use choice::Choices;

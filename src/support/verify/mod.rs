@@ -124,9 +124,10 @@ fn links(text: &str) -> impl Iterator<Item = &str> {
 mod tests {
     use proptest::prelude::*;
     use rstest::rstest;
+    use tier0_playbook::Language;
 
     use super::*;
-    use crate::{playbook::Language, support::phrases::Said};
+    use crate::support::phrases::Said;
 
     fn stating(text: &str, must: &[&str]) -> Point {
         let said = Said::from([(Language::En, text.to_owned())]);

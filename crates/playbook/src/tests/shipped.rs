@@ -4,8 +4,8 @@ use rstest::rstest;
 
 use super::super::{Finding, Playbook};
 
-const DEMO_STORE: &str = include_str!("../../../examples/demo-store/playbook.toml");
-const RETAIL: &str = include_str!("../../../examples/retail/playbook.toml");
+const DEMO_STORE: &str = include_str!("../../../../examples/demo-store/playbook.toml");
+const RETAIL: &str = include_str!("../../../../examples/retail/playbook.toml");
 
 fn lines(findings: &[Finding]) -> String {
     findings.iter().map(|finding| format!("- {finding}\n")).collect()

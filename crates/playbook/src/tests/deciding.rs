@@ -5,7 +5,7 @@ use rstest::rstest;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::playbook::{Language, Outcome, PlaybookError};
+use crate::{Language, Outcome, PlaybookError};
 
 fn facts_with(path: &str, value: Value) -> Facts {
     let mut facts = booked();

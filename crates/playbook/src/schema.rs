@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::Facts;
+use super::facts::Facts;
 
 /// One declared fact.
 #[derive(Debug, Clone)]

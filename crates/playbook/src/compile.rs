@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::examples::Example;
+use super::error::{Part, Place, PlaybookError};
+use super::example::Example;
 use super::expression::Expression;
+use super::language::Language;
+use super::playbook::Playbook;
 use super::rule::{Action, Rule};
+use super::ruling::Outcome;
 use super::schema::{Field, Schema};
 use super::source::{ActionSource, FactSource, FactTable, RuleSource, SlotSource, Source};
 use super::spec::{Choice, IntentSpec, SlotKind, SlotSpec};
 use super::texts::{Phrases, Text, Texts};
-use super::{Language, Outcome, Part, Place, Playbook, PlaybookError};
 
 impl Playbook {
     /// Reads a playbook and compiles everything in it.

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use minijinja::value::{Object, Serde, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, UndefinedBehavior};
 
-use super::{Facts, Language, Place, PlaybookError};
+use super::error::{Place, PlaybookError};
+use super::facts::Facts;
+use super::language::Language;
 
 /// The name under which sentences reach the phrases: `{{ phrase.refund_time }}`.
 const PHRASES: &str = "phrase";
@@ -193,9 +195,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::error::Part;
 
     fn fill(source: &str) -> Result<String, PlaybookError> {
-        let place = |name: &str| Place::new(super::super::Part::Phrase, name, "de");
+        let place = |name: &str| Place::new(Part::Phrase, name, "de");
         let mut phrases = Phrases::new();
         phrases.add("when", "{{ order.days }} Tage", Language::De, place("when"))?;
         phrases.add("owed", "{{ order.gone }}", Language::De, place("owed"))?;
@@ -230,7 +233,7 @@ mod tests {
 
     #[test]
     fn phrases_do_not_nest() {
-        let place = Place::new(super::super::Part::Phrase, "a", "en");
+        let place = Place::new(Part::Phrase, "a", "en");
         let error = Phrases::new().add("a", "{{ phrase.b }}", Language::En, place).unwrap_err();
         assert!(error.to_string().contains("cannot use other phrases"), "{error}");
     }

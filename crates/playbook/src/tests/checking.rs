@@ -7,7 +7,7 @@ use rstest::rstest;
 use serde_json::json;
 
 use super::*;
-use crate::playbook::{Finding, Language, Severity};
+use crate::{Finding, Language, Severity};
 
 fn check(text: &str) -> Vec<Finding> {
     Playbook::parse(text).unwrap().check()

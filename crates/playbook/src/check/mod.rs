@@ -8,7 +8,7 @@ mod grid;
 
 pub use finding::{Finding, Severity};
 
-use super::Playbook;
+use super::playbook::Playbook;
 
 impl Playbook {
     /// Everything that is valid but cannot be meant: gaps, dead rules, misspelt facts, sentences

@@ -5,8 +5,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::Value;
 
-use crate::playbook::Facts;
-use crate::playbook::schema::Schema;
+use crate::facts::Facts;
+use crate::schema::Schema;
 
 /// Above this, cases are drawn instead of tried one and all.
 pub(super) const MAX_CASES: usize = 100_000;
@@ -86,7 +86,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::playbook::schema::Field;
+    use crate::schema::Field;
 
     fn schema(n_samples: &[usize]) -> Schema {
         let mut schema = Schema::default();

@@ -1,44 +1,28 @@
-//! The examples of a playbook: cases with what has to come out.
+//! An example of a playbook: a case with what has to come out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use regex::{Regex, RegexBuilder};
 
+use super::error::{Part, Place, PlaybookError};
+use super::facts::Facts;
+use super::language::Language;
+use super::ruling::{Outcome, Ruling};
 use super::schema::Schema;
 use super::source::{ExampleSource, ExpectedAction};
 use super::spec::IntentSpec;
-use super::{Facts, Language, Outcome, Part, Place, Playbook, PlaybookError, Ruling};
 
 /// A case with what it has to come to.
 #[derive(Debug)]
 pub(super) struct Example {
-    name: String,
-    intent: String,
-    facts: Facts,
+    pub(super) name: String,
+    pub(super) intent: String,
+    pub(super) facts: Facts,
     rule: Option<String>,
     outcome: Option<Outcome>,
     says: Vec<Regex>,
     never_says: Vec<Regex>,
     action: Option<ExpectedAction>,
-}
-
-/// How an example came out.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ExampleResult {
-    /// The example's name.
-    pub name: String,
-    /// The rule that decided.
-    pub rule: Option<String>,
-    /// What came out otherwise than expected; empty when all is well.
-    pub problems: Vec<String>,
-}
-
-impl Playbook {
-    /// Runs the examples.
-    #[must_use]
-    pub fn test(&self) -> Vec<ExampleResult> {
-        self.examples.iter().map(|example| example.run(self)).collect()
-    }
 }
 
 impl Example {
@@ -81,15 +65,8 @@ impl Example {
         })
     }
 
-    fn run(&self, playbook: &Playbook) -> ExampleResult {
-        let (rule, problems) = match playbook.rule(&self.intent, &self.facts) {
-            Ok(ruling) => (ruling.rule.clone(), self.compare(&ruling)),
-            Err(error) => (None, vec![error.to_string()]),
-        };
-        ExampleResult { name: self.name.clone(), rule, problems }
-    }
-
-    fn compare(&self, ruling: &Ruling) -> Vec<String> {
+    /// What came out otherwise than expected.
+    pub(super) fn compare(&self, ruling: &Ruling) -> Vec<String> {
         let mut problems = Vec::new();
         if self.rule.is_some() && self.rule != ruling.rule {
             problems.push(format!("the rule was {}, not {}", or_none(&ruling.rule), or_none(&self.rule)));

@@ -6,8 +6,9 @@ use std::sync::{Arc, LazyLock};
 use cel::{Context, Env, Program};
 use serde_json::Value;
 
+use super::error::{Place, PlaybookError};
+use super::facts::Facts;
 use super::references::References;
-use super::{Facts, Place, PlaybookError};
 
 /// Functions that an expression may call, beside the macros `all`, `exists`, `exists_one`, `map`,
 /// `filter` and `has`. CEL itself would notice another one only when it gets there.

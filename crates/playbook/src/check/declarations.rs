@@ -2,12 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::playbook::rule::Rule;
-use crate::playbook::spec::{IntentSpec, MIN_CHOICE_EXAMPLES, SlotKind, SlotSpec};
-use crate::playbook::texts::Text;
-use crate::playbook::{Language, Outcome, Playbook};
+use crate::language::Language;
+use crate::playbook::Playbook;
+use crate::rule::Rule;
+use crate::ruling::Outcome;
+use crate::spec::{IntentSpec, MIN_CHOICE_EXAMPLES, SlotKind, SlotSpec};
+use crate::texts::Text;
 
-use super::Finding;
+use super::finding::Finding;
 
 /// Findings that can be read off the playbook without trying cases.
 pub(super) fn check(playbook: &Playbook) -> Vec<Finding> {

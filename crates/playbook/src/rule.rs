@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use super::error::PlaybookError;
 use super::expression::{Bound, Expression};
+use super::facts::Facts;
+use super::language::Language;
+use super::ruling::{Missed, Outcome, ProposedAction, Ruling};
 use super::texts::{Filling, Text, Texts};
-use super::{Facts, Language, Missed, Outcome, PlaybookError, ProposedAction, Ruling};
 
 /// A rule, ready to be applied.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
-use crate::playbook::{About, SlotKind};
+use crate::{About, SlotKind};
 
 #[test]
 fn what_the_stages_before_it_need_can_be_read_off() {
@@ -25,7 +25,7 @@ fn what_the_stages_before_it_need_can_be_read_off() {
 
 #[test]
 fn the_file_in_the_room_s_description_is_a_playbook() {
-    let lines = include_str!("../mod.rs").lines().skip_while(|line| *line != "//! ```toml").skip(1);
+    let lines = include_str!("../lib.rs").lines().skip_while(|line| *line != "//! ```toml").skip(1);
     let lines = lines.take_while(|line| *line != "//! ```").map(|line| line.trim_start_matches("//!"));
     let playbook = Playbook::parse(&lines.collect::<Vec<_>>().join("\n")).unwrap();
     let results = playbook.test();

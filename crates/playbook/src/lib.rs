@@ -3,7 +3,7 @@
 //! Stands between extraction and retrieval on a ticket's path. A playbook is one TOML file, written
 //! and read by the people who run the shop: conditions in CEL, sentences in Jinja, examples that
 //! have to come out right. `(intent, facts) → Ruling`; no I/O, no clock, no model. A leaf: it
-//! imports no other room.
+//! uses no other crate of the workspace.
 //!
 //! ```text
 //! text ─ source (TOML as written) ─ compile ─→ Playbook ─ rule(intent, facts) ─→ Ruling
@@ -62,14 +62,17 @@
 //! - `&&` and `||` are decided by either side: `a.b > 1 && a != null` is false where `a` is null, in
 //!   whichever order it is written. Equality with null is always allowed.
 //! - Whole numbers and fractions can be compared with each other, but not added or subtracted.
+#![forbid(unsafe_code)]
 
 mod check;
 mod compile;
 mod error;
+mod example;
 mod examples;
 mod expression;
 mod facts;
 mod language;
+mod playbook;
 mod references;
 mod rule;
 mod ruling;
@@ -83,8 +86,9 @@ pub use error::{Part, Place, PlaybookError};
 pub use examples::ExampleResult;
 pub use facts::Facts;
 pub use language::Language;
+pub use playbook::Playbook;
 pub use ruling::{Missed, Outcome, ProposedAction, Ruling};
-pub use spec::{About, Choice, IntentSpec, MIN_CHOICE_EXAMPLES, Playbook, SlotKind, SlotSpec};
+pub use spec::{About, Choice, IntentSpec, MIN_CHOICE_EXAMPLES, SlotKind, SlotSpec};
 
 #[cfg(test)]
 mod tests;

@@ -2,13 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use crate::playbook::expression::Bound;
-use crate::playbook::rule::Rule;
-use crate::playbook::schema::Schema;
-use crate::playbook::{Facts, Language, Playbook, PlaybookError, Ruling};
+use crate::error::PlaybookError;
+use crate::expression::Bound;
+use crate::facts::Facts;
+use crate::language::Language;
+use crate::playbook::Playbook;
+use crate::rule::Rule;
+use crate::ruling::Ruling;
+use crate::schema::Schema;
 
-use super::Finding;
 use super::declarations::{mentioned_in_reply, mentions_only_known};
+use super::finding::Finding;
 use super::grid::{Grid, MAX_CASES};
 
 /// Findings about the cases of an intent. Where a rule mentions what is not declared, there are

@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde_json::{Map, Value};
 
-use crate::playbook::{Language, MIN_CHOICE_EXAMPLES, Place};
+use crate::error::Place;
+use crate::language::Language;
+use crate::spec::MIN_CHOICE_EXAMPLES;
 
 /// How bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

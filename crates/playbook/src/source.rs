@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::language::Language;
+use super::ruling::Outcome;
 use super::spec::{About, SlotKind};
-use super::{Language, Outcome};
 
 /// A playbook's file.
 #[derive(Debug, Deserialize)]
