@@ -7,8 +7,8 @@
 //! api → support → engine, intent, retrieval, actions → store, model, embed → ops → tier0-kernels
 //! ```
 //!
-//! `store` and `hub` are leaves: they know nothing of the rooms above or beside them. `cli`
-//! wires the rooms together. `ARCHITECTURE.md` tells the whole story.
+//! `store` and `config` are leaves: they know nothing of the rooms above or beside them. The crates under
+//! `crates/` know nothing of any room. `cli` wires all together. `ARCHITECTURE.md` tells the whole story.
 #![forbid(unsafe_code)]
 
 pub mod actions;
@@ -18,12 +18,9 @@ pub mod cli;
 pub mod config;
 pub mod embed;
 pub mod engine;
-pub mod eval;
-pub mod hub;
 pub mod intent;
 pub mod model;
 pub mod ops;
-pub mod playbook;
 pub mod retrieval;
 pub mod store;
 pub mod support;

@@ -9,11 +9,9 @@ use futures::{StreamExt, stream};
 use rand::{Rng, SeedableRng, seq::IndexedRandom};
 use rand_chacha::ChaCha8Rng;
 use serde::Serialize;
+use tier0_client::{ChatRequest, Client, ClientError, TimedAnswer};
 
-use super::{
-    client::{Client, ClientError, TimedAnswer},
-    percentiles::Percentiles,
-};
+use super::percentiles::Percentiles;
 
 /// What prompts are made of; every tokenizer knows these whole or nearly so.
 const WORDS: [&str; 32] = [
@@ -74,10 +72,20 @@ impl ServeBench {
     /// Sends all requests and waits for all answers. A request that fails is counted, not an error.
     pub async fn run(&self, client: &Client) -> LoadReport {
         let prompts = self.prompts();
+        let requests: Vec<_> = prompts.iter().map(|prompt| self.request(prompt)).collect();
         let begin = Instant::now();
-        let asked = stream::iter(&prompts).map(|prompt| client.chat(&self.model, prompt, self.max_tokens));
+        let asked = stream::iter(&requests).map(|request| client.stream(request));
         let results: Vec<_> = asked.buffer_unordered(self.concurrency.max(1)).collect().await;
         self.report(&results, begin.elapsed())
+    }
+
+    /// A greedy completion of one prompt.
+    fn request<'a>(&'a self, prompt: &'a str) -> ChatRequest<'a> {
+        ChatRequest {
+            max_tokens: Some(self.max_tokens),
+            temperature: Some(0.0),
+            ..ChatRequest::new(&self.model, prompt)
+        }
     }
 
     /// The same for the same settings, and no two alike.

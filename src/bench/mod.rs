@@ -3,14 +3,12 @@
 //! Place in the path: beside `api`, above `engine` and `embed`; `tier0 bench` prints what it finds. The
 //! measurement of a server knows nothing of this one: it works against any OpenAI-compatible one.
 
-mod client;
 mod embed;
 mod engine;
 mod load;
 mod lookup;
 mod percentiles;
 
-pub use client::{Client, ClientError};
 pub use embed::{EmbedBench, EmbedRate};
 pub use engine::{BatchRates, EngineBench};
 pub use load::{LoadReport, ServeBench};

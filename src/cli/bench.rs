@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use tier0_client::{Client, Patience};
+
 use super::{
     Outcome,
     args::{BenchCommand, LoadArgs},
@@ -11,8 +13,8 @@ use super::{
 };
 use crate::{
     bench::{
-        BatchRates, Client, EmbedBench, EmbedRate, EngineBench, LoadReport, LookupGain, Percentiles,
-        Recorder, ServeBench, lookup_gain,
+        BatchRates, EmbedBench, EmbedRate, EngineBench, LoadReport, LookupGain, Percentiles, Recorder,
+        ServeBench, lookup_gain,
     },
     engine::{Engine, Generate, Unobserved},
     model::chat::{Message, Role},
@@ -103,7 +105,7 @@ fn order_questions(n: usize) -> Outcome<Vec<Ticket>> {
 }
 
 async fn put_under_load(args: LoadArgs) -> Outcome<LoadReport> {
-    let client = Client::new(&args.url, args.api_key)?;
+    let client = Client::new(&args.url, args.api_key.as_deref(), Patience::DEFAULT)?;
     let model = match args.model {
         Some(model) => model,
         None => {

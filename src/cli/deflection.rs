@@ -10,13 +10,13 @@ use std::{
 use async_trait::async_trait;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use tier0_eval::{
+    self as eval, AskError, AskSupport, EvalReport, HttpSupport, HttpTarget, Progress, Provenance, Run,
+    TicketAnswer, TicketFile,
+};
 
 use super::{Outcome, args::DeflectionArgs, output::say, setup::Setup};
 use crate::{
-    eval::{
-        self, AskError, AskSupport, EvalReport, HttpSupport, HttpTarget, Progress, Provenance, Run,
-        TicketAnswer, TicketFile,
-    },
     model::chat::{Message, Role},
     support::{AnswerTicket, Channel, Support, Ticket},
 };

@@ -11,11 +11,14 @@ mod intents;
 mod models;
 mod output;
 mod playbook;
+mod progress;
 mod serve;
 mod setup;
 mod store;
 
 use std::process::ExitCode;
+
+pub use progress::StderrProgress;
 
 use args::{Args, Command};
 use setup::Setup;

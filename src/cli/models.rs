@@ -1,7 +1,8 @@
 //! `tier0 models`: lists, fetches and checks models.
 
-use super::{Outcome, args::ModelsCommand, output::say, setup::Setup};
-use crate::hub::{Manifest, StderrProgress, render_list, render_verify};
+use tier0_hub::{Manifest, render_list, render_verify};
+
+use super::{Outcome, args::ModelsCommand, output::say, progress::StderrProgress, setup::Setup};
 
 /// Runs one of the models' commands.
 pub(super) fn run(setup: &Setup, command: ModelsCommand) -> Outcome {

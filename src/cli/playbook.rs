@@ -8,11 +8,8 @@ use super::{
     output::say,
     setup::{PLAYBOOK_FILE, Setup, passages, read_playbook},
 };
-use crate::{
-    playbook::{Playbook, Severity},
-    store::OrderStore,
-    support::ChoiceClassifiers,
-};
+use crate::{store::OrderStore, support::ChoiceClassifiers};
+use tier0_playbook::{Playbook, Severity};
 
 /// Runs one of the commands.
 pub(super) async fn run(setup: &Setup, command: PlaybookCommand) -> Outcome {

@@ -8,20 +8,21 @@ use std::{
 
 use candle_core::DType;
 use chrono::Utc;
+use tier0_hub::{Catalog, DEFAULT_EMBEDDING_MODEL, Hub, LocalModel, ModelKind};
+use tier0_playbook::Playbook;
 
 use super::{
     Outcome,
     args::{Args, Command, ModelArgs},
+    progress::StderrProgress,
 };
 use crate::{
     actions::{ActionDesk, ActionKey, Execute, StoreExecutor, Webhook, WebhookExecutor},
     config::{self, Config, KvType, Log, SupportMode},
     embed::{Embed, MiniLm},
     engine::{Engine, Generate, LoadSpec, Observe, Unobserved},
-    hub::{Catalog, DEFAULT_EMBEDDING_MODEL, Hub, LocalModel, ModelKind, StderrProgress},
     intent::{Classifier, IntentHead},
     ops::{open_device, use_threads},
-    playbook::Playbook,
     retrieval::{self, Index, Passage},
     store::{Counts, OrderStore, SqliteStore, demo},
     support::{ChoiceClassifiers, Components, Mode, Settings, Support, Thresholds, Wording},

@@ -1,6 +1,7 @@
 //! Assembles the answer of a ticket: the text with its evidence, or the hand-off to a person.
 
 use minijinja::context;
+use tier0_playbook::{Language, ProposedAction};
 
 use super::{
     Action, Answer, Decision, Handoff, Mode, Outcome, Report, Support, SupportError, WrittenBy,
@@ -10,10 +11,7 @@ use super::{
     understand::language::DetectedLanguage,
     verify::Verified,
 };
-use crate::{
-    actions::Proposal,
-    playbook::{Language, ProposedAction},
-};
+use crate::actions::Proposal;
 
 /// A text for the customer, and what it rests on.
 pub(super) struct Reply {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use minijinja::context;
+use tier0_playbook::{Language, Playbook};
 
 use super::{
     Answer, AnswerTicket, Mode, Outcome, PassageMatch, PassageTrace, SupportError, Thresholds, Ticket, Trace,
@@ -39,7 +40,6 @@ use crate::{
     embed::Embed,
     engine::{Generate, Priority, Request, Usage},
     intent::Classifier,
-    playbook::{Language, Playbook},
     retrieval::Index,
     store::OrderStore,
 };

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::PassageMatch;
 use crate::engine::Usage;
-pub use crate::playbook::{Missed, Outcome};
+pub use tier0_playbook::{Missed, Outcome};
 
 /// Whether the text may go to the customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]

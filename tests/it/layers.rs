@@ -1,4 +1,5 @@
-//! Imports point downwards: reads every path under `src/` that begins with `crate::`.
+//! Imports point downwards: reads every path under `src/` that begins with `crate::`, or with the name of
+//! another crate of the workspace. Between those crates Cargo itself keeps the direction.
 
 use std::{
     fs,
@@ -7,28 +8,26 @@ use std::{
 
 use rstest::rstest;
 
-/// Each room with the rooms that it may import. A room that is not listed is a mistake.
+/// Each room with the rooms that it may import, and the workspace's crates that it may use. A room that
+/// is not listed is a mistake.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &[]),
-    ("hub", &[]),
     ("store", &[]),
-    ("playbook", &[]),
     ("actions", &["store"]),
-    ("ops", &["config"]),
+    ("ops", &["config", "tier0_kernels"]),
     ("telemetry", &["config"]),
-    ("model", &["ops"]),
-    ("embed", &["ops"]),
-    ("engine", &["model", "ops"]),
+    ("model", &["ops", "tier0_kernels"]),
+    ("embed", &["ops", "tier0_kernels"]),
+    ("engine", &["model", "ops", "tier0_kernels"]),
     ("intent", &["embed"]),
     ("retrieval", &["embed"]),
     ("support", BELOW_SUPPORT),
     ("api", ABOVE_SUPPORT),
-    ("eval", ABOVE_SUPPORT),
-    ("bench", &["embed", "engine", "model"]),
+    ("bench", &["embed", "engine", "model", "tier0_client"]),
 ];
 
 const BELOW_SUPPORT: &[&str] =
-    &["actions", "engine", "intent", "retrieval", "store", "playbook", "model", "embed"];
+    &["actions", "engine", "intent", "retrieval", "store", "model", "embed", "tier0_playbook"];
 
 const ABOVE_SUPPORT: &[&str] = &[
     "support",
@@ -46,27 +45,40 @@ const ABOVE_SUPPORT: &[&str] = &[
 /// These wire the rooms together and may import all of them.
 const WIRING: &[&str] = &["cli", "lib", "main"];
 
-/// A path that begins with `crate::`, and where it stands.
+/// What the crates of the workspace begin with; the program's own is just `tier0`.
+const CRATE_PREFIX: &str = "tier0_";
+
+/// The first name of a path into another room or crate, and where it stands.
 #[derive(Debug, PartialEq, Eq)]
 struct Import {
     line: usize,
     room: String,
 }
 
-/// Every room that `source` names after `crate::`, in code.
+/// Every room that `source` names after `crate::`, and every crate of the workspace, in code.
 fn imports(source: &str) -> Vec<Import> {
     let code = without_comments(source);
     let mut imports = Vec::new();
-    for (at, path) in code.match_indices("crate::") {
-        let before = code[..at].chars().next_back();
-        if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
-            continue;
+    for (line, rest) in words_that_begin_with("crate::", &code) {
+        let rooms = first_segments(&rest["crate::".len()..]);
+        imports.extend(rooms.into_iter().map(|room| Import { line, room }));
+    }
+    for (line, rest) in words_that_begin_with(CRATE_PREFIX, &code) {
+        if let Some((name, _)) = rest.split_once("::")
+            && name.chars().all(|c| c.is_alphanumeric() || c == '_')
+        {
+            imports.push(Import { line, room: name.to_owned() });
         }
-        let line = code[..at].matches('\n').count() + 1;
-        let rest = &code[at + path.len()..];
-        imports.extend(first_segments(rest).into_iter().map(|room| Import { line, room }));
     }
     imports
+}
+
+/// The line of each such place, and the code from there on.
+fn words_that_begin_with<'a>(text: &'a str, code: &'a str) -> impl Iterator<Item = (usize, &'a str)> {
+    let in_a_word = |c: char| c.is_alphanumeric() || c == '_';
+    let places = code.match_indices(text).map(|(at, _)| at);
+    let places = places.filter(move |at| !code[..*at].chars().next_back().is_some_and(in_a_word));
+    places.map(|at| (code[..at].matches('\n').count() + 1, &code[at..]))
 }
 
 /// Line comments may speak of any room. Cutting one at a `//` inside a string loses nothing
@@ -169,7 +181,7 @@ fn imports_point_downwards() {
 #[test]
 fn every_room_is_below_those_that_import_it() {
     for (room, allowed) in MAY_IMPORT {
-        for other in *allowed {
+        for other in allowed.iter().filter(|name| !name.starts_with(CRATE_PREFIX)) {
             let (_, back) = MAY_IMPORT.iter().find(|(name, _)| name == other).unwrap();
             assert!(!back.contains(room), "`{room}` and `{other}` import each other");
         }
@@ -183,6 +195,8 @@ fn every_room_is_below_those_that_import_it() {
 #[case::in_a_group("src/support/a.rs", "use crate::{engine::{self, Usage}, api::X};", "`api`")]
 #[case::in_an_expression("src/ops/a.rs", "let x = crate::model::f(1);", "`model`")]
 #[case::of_a_macro("src/ops/a.rs", "$crate::engine::submit()", "`engine`")]
+#[case::of_a_crate("src/api/a.rs", "use tier0_kernels::dense::Path;", "`tier0_kernels`")]
+#[case::of_a_crate_in_a_group("src/api/a.rs", "use {tier0_client::Client, std::fmt};", "`tier0_client`")]
 fn an_import_that_points_up_is_found(#[case] file: &str, #[case] line: &str, #[case] imported: &str) {
     let source = format!("//! A file.\n\n{line}\n");
     let faults = faults(Path::new(file), &source);
@@ -195,6 +209,8 @@ fn an_import_that_points_up_is_found(#[case] file: &str, #[case] line: &str, #[c
 #[case::downwards("src/api/chat.rs", "use crate::support::Ticket;")]
 #[case::itself("src/api/chat.rs", "use crate::api::AppState;")]
 #[case::another_crate("src/store/a.rs", "use other_crate::api::X;")]
+#[case::a_crate_below("src/ops/a.rs", "use tier0_kernels::dense;")]
+#[case::the_name_of_a_metric("src/store/a.rs", "let name = \"tier0_requests_total\";")]
 #[case::visibility("src/store/a.rs", "pub(crate) fn api() {}")]
 #[case::a_comment("src/engine/mod.rs", "/// See [`crate::api`].")]
 #[case::wiring("src/cli.rs", "use crate::{api, engine, store};")]

@@ -1,9 +1,7 @@
 //! Real models for tests: fetched as the program fetches them, into the same folder.
 
-use tier0::{
-    config::Config,
-    hub::{Catalog, Hub, LocalModel, StderrProgress},
-};
+use tier0::{cli::StderrProgress, config::Config};
+use tier0_hub::{Catalog, Hub, LocalModel};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Tests that compute with a real model take turns: side by side they would only be slower.

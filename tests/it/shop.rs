@@ -15,7 +15,6 @@ use tier0::{
     engine::{EngineError, Event, EventStream, FinishReason, Generate, ModelInfo, Request, Usage},
     intent::{Classifier, IntentHead},
     model::{TokenId, chat::Message, chat::Role},
-    playbook::Playbook,
     retrieval::{self, Index},
     store::{OrderStore, SqliteStore, demo},
     support::{
@@ -23,6 +22,7 @@ use tier0::{
         Ticket, Wording,
     },
 };
+use tier0_playbook::Playbook;
 use tokio::sync::OnceCell;
 
 use crate::models;

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
+use tier0_playbook::Facts;
 
 use crate::{
-    playbook::Facts,
     store::{Customer, Order},
     support::payment_method::method_text,
 };

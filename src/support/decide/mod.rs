@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use chrono::Utc;
 use minijinja::context;
+use tier0_playbook::{About, Playbook, Ruling};
 use tier0_text::words;
 
 use super::{
@@ -27,7 +28,6 @@ use super::{
 };
 use crate::{
     engine::Usage,
-    playbook::{About, Playbook, Ruling},
     store::{Customer, Order, OrderStore, StoreError},
 };
 

@@ -1,10 +1,9 @@
 //! What a reply has to say: decided by rules and data before the model writes a word.
 
+use tier0_playbook::{Language, ProposedAction};
+
 use super::templates::Localized;
-use crate::{
-    playbook::{Language, ProposedAction},
-    support::{Citation, Outcome},
-};
+use crate::support::{Citation, Outcome};
 
 /// One thing that the reply has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,6 +1,8 @@
 //! The form of a reply: what stands around its body, and what a model writes there unasked.
 
-use crate::{playbook::Language, support::Channel};
+use tier0_playbook::Language;
+
+use crate::support::Channel;
 
 /// Opening words of greetings, and of closings, that models write in spite of being told not to.
 const GREETINGS: [&str; 6] = ["hi", "hello", "dear", "hey", "good morning", "good afternoon"];

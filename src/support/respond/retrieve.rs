@@ -5,6 +5,7 @@ use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
 };
+
 use tier0_text::sentences;
 
 use super::brief::{Brief, Statement};

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use minijinja::{Environment, UndefinedBehavior, Value};
+use tier0_playbook::Language;
 
-use crate::{playbook::Language, support::SupportError};
+use crate::support::SupportError;
 
 /// One sentence in every language.
 pub(in crate::support) type Localized = BTreeMap<Language, String>;

@@ -1,8 +1,9 @@
 //! Which language a message is in.
 
+use tier0_playbook::Language;
 use whatlang::{Lang, Script, detect_script};
 
-use crate::{playbook::Language, support::texts::AsWritten};
+use crate::support::texts::AsWritten;
 
 /// Letters below which a text is too short to tell its language by.
 const MIN_LETTERS: usize = 20;

@@ -1,6 +1,7 @@
 //! Which products, and which of their variants, a text names.
 
 use std::collections::BTreeSet;
+
 use tier0_text::{contains, position, words};
 
 use crate::store::{Options, Product, Variant};

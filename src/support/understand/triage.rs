@@ -1,10 +1,11 @@
 //! What the message asks for: the classifier's intents, gathered to the topics that the pipeline
 //! treats alike; one request, or one for each order or numbered point.
 
+use tier0_playbook::Playbook;
+
 use super::lookup::named_orders;
 use crate::{
     intent::{Classifier, OUT_OF_SCOPE, Score, parts},
-    playbook::Playbook,
     support::{IntentScore, SupportError, texts::English},
 };
 

@@ -2,6 +2,7 @@
 //! and how much is claimed of it.
 
 use std::collections::BTreeSet;
+
 use tier0_text::sentences;
 
 /// Beginnings of words that state what happened or promise what will.

@@ -5,6 +5,9 @@ mod claims;
 mod figures;
 
 use std::fmt;
+
+use figures::figures;
+use tier0_playbook::Language;
 use tier0_text::{contains, words};
 
 use super::{
@@ -14,8 +17,6 @@ use super::{
     },
     texts::English,
 };
-use crate::playbook::Language;
-use figures::figures;
 
 /// Words in a row that a draft may have in common with the customer's message.
 const MAX_REPEATED_WORDS: usize = 5;

@@ -2,10 +2,11 @@
 
 use serde_json::json;
 use tier0::{
-    bench::{Client, ServeBench},
+    bench::ServeBench,
     config::Server,
     engine::{EngineError, FinishReason},
 };
+use tier0_client::{Client, Patience};
 use wiremock::{Mock, MockServer, ResponseTemplate, matchers::any};
 
 use super::streams::run;
@@ -26,7 +27,7 @@ fn bench() -> ServeBench {
 async fn every_request_is_counted_and_timed() {
     let model = ScriptedModel::new(&[Step::Text("a"), Step::Text("b"), Step::End(FinishReason::Stop)]);
     let server = run(model, ScriptedSupport::answering(denial()), Server::default()).await;
-    let client = Client::new(&format!("http://{}", server.address), None).unwrap();
+    let client = Client::new(&format!("http://{}", server.address), None, Patience::DEFAULT).unwrap();
     assert_eq!(client.models().await.unwrap(), ["support", "tiny"]);
     let report = bench().run(&client).await;
     assert_eq!((report.n_requests, report.n_errors), (10, 0));
@@ -40,7 +41,7 @@ async fn every_request_is_counted_and_timed() {
 async fn a_failure_is_counted_by_what_the_server_says() {
     let broken = ScriptedModel::new(&[Step::Text("a"), Step::Fail(|| EngineError::Model("no".to_owned()))]);
     let server = run(broken, ScriptedSupport::answering(denial()), Server::default()).await;
-    let client = Client::new(&format!("http://{}/v1/", server.address), None).unwrap();
+    let client = Client::new(&format!("http://{}/v1/", server.address), None, Patience::DEFAULT).unwrap();
     let report = bench().run(&client).await;
     assert_eq!(report.n_errors, 10);
     assert_eq!(report.errors.values().sum::<usize>(), 10);
@@ -48,7 +49,7 @@ async fn a_failure_is_counted_by_what_the_server_says() {
     let refusing = MockServer::start().await;
     let refusal = ResponseTemplate::new(429).set_body_json(json!({"error": "too many"}));
     Mock::given(any()).respond_with(refusal).mount(&refusing).await;
-    let report = bench().run(&Client::new(&refusing.uri(), None).unwrap()).await;
+    let report = bench().run(&Client::new(&refusing.uri(), None, Patience::DEFAULT).unwrap()).await;
     let (error, n) = report.errors.first_key_value().unwrap();
     assert!(error.contains("429") && error.contains("too many"), "{error}");
     assert_eq!(*n, 10);

@@ -7,13 +7,13 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use tier0_playbook::{MIN_CHOICE_EXAMPLES, Playbook, SlotKind, SlotSpec};
+
+use crate::support::SupportError;
 use crate::{
     embed::Embed,
     intent::{Classified, Classifier, Evaluation, Example, TrainOptions, parts, train},
-    playbook::{MIN_CHOICE_EXAMPLES, Playbook, SlotKind, SlotSpec},
 };
-
-use crate::support::SupportError;
 
 /// The label of messages that say none of the words. No word of a playbook can be empty.
 const NOT_SAID: &str = "";

@@ -3,20 +3,19 @@
 
 use minijinja::context;
 use serde_json::{Map, Value, json};
+use tier0_playbook::{SlotKind, SlotSpec};
 use tier0_text::words;
 
 use super::{SlotContext, items, payment};
-use crate::{
-    engine::{Grammar, Request, Usage},
-    model::chat::{Message, Role},
-    playbook::{SlotKind, SlotSpec},
-};
-
 use crate::support::{
     SupportError,
     llm::{Completion, LanguageModel, excerpt},
     payment_method::method_name,
     prompts::Prompt,
+};
+use crate::{
+    engine::{Grammar, Request, Usage},
+    model::chat::{Message, Role},
 };
 
 /// What stands for an answer that the message does not give.

@@ -17,12 +17,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use minijinja::context;
 use serde_json::{Map, Value};
+use tier0_playbook::{Playbook, SlotKind, SlotSpec};
 use tier0_text::words;
 
 use crate::{
     engine::Usage,
     model::chat::Message,
-    playbook::{Playbook, SlotKind, SlotSpec},
     store::{Customer, Order, OrderStore},
     support::{SupportError, llm::LanguageModel, run_blocking, texts::English},
 };
