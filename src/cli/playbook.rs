@@ -3,6 +3,7 @@
 use std::{io::Write, path::Path};
 
 use tier0_playbook::{Playbook, Severity};
+use tier0_store::OrderStore;
 
 use super::{
     Outcome,
@@ -10,7 +11,7 @@ use super::{
     output::say,
     setup::{PLAYBOOK_FILE, Setup, passages, read_playbook},
 };
-use crate::{store::OrderStore, support::Choices};
+use crate::support::Choices;
 
 /// Runs one of the commands.
 pub(super) async fn run(setup: &Setup, command: PlaybookCommand) -> Outcome {

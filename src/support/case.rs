@@ -2,13 +2,15 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
+use tier0_store::Customer;
+
 use super::{
     Ticket, Trace,
     language::Spoken,
     lookup::{Lookup, Orders},
     triage::Triage,
 };
-use crate::{engine::Usage, store::Customer};
+use crate::engine::Usage;
 
 /// What is known of a ticket while it is on its way.
 pub(super) struct Case<'a> {

@@ -3,8 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use tier0_playbook::Facts;
-
-use crate::store::{Customer, Order, PaymentMethod, PaymentMethodKind};
+use tier0_store::{Customer, Order, PaymentMethod, PaymentMethodKind};
 
 /// The facts of one request.
 pub(super) fn facts(

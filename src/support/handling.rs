@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use minijinja::context;
 use tier0_playbook::{About, Playbook, Ruling};
+use tier0_store::{Customer, Order, OrderStore, StoreError};
 
 use super::{
     Citation, Outcome, RuleTaken, SupportError,
@@ -20,10 +21,7 @@ use super::{
     triage::{Asked, Topic},
     words::words,
 };
-use crate::{
-    engine::Usage,
-    store::{Customer, Order, OrderStore, StoreError},
-};
+use crate::engine::Usage;
 
 /// Products that one reply may describe; more than that is a question for the shop's search.
 const MAX_PRODUCTS: usize = 2;

@@ -1,6 +1,6 @@
 //! Which of the customer's orders a message is about. Only a verified customer's own are seen.
 
-use crate::store::{Customer, Order, OrderId, OrderStore, Sender, StoreError, VerifiedCustomer};
+use tier0_store::{Customer, Order, OrderId, OrderStore, Sender, StoreError, VerifiedCustomer};
 
 use super::{
     SupportError,

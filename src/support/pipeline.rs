@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use minijinja::context;
 use tier0_playbook::{Language, Playbook, ProposedAction};
+use tier0_store::{Customer, OrderStore};
 
 use crate::{
     actions::{ActionDesk, Proposal},
@@ -12,7 +13,6 @@ use crate::{
     engine::{Generate, Usage},
     intent::Classifier,
     retrieval::Index,
-    store::{Customer, OrderStore},
 };
 
 use super::{

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use minijinja::context;
+use tier0_store::{Currency, Options, Product, Variant};
 
 use super::{
     SupportError,
@@ -11,7 +12,6 @@ use super::{
     statements::{Stater, price},
     words::{contains, mentions, position, words},
 };
-use crate::store::{Currency, Options, Product, Variant};
 
 /// Variants that one reply lists.
 const MAX_LISTED: usize = 8;

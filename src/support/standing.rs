@@ -1,6 +1,7 @@
 //! What a customer has with the store: points, tier, the balance of gift cards.
 
 use minijinja::context;
+use tier0_store::{Currency, Customer, PaymentMethodKind};
 
 use super::{
     SupportError,
@@ -9,7 +10,6 @@ use super::{
     statements::{Stater, price},
     words::{mentions, words},
 };
-use crate::store::{Currency, Customer, PaymentMethodKind};
 
 /// How customers speak of what is their own.
 const OWN: [&str; 7] = ["my", "i have", "have i", "do i have", "i got", "am i", "is left"];

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use minijinja::{Value, context};
+use tier0_store::{Currency, Customer, Order, Payment, PaymentKind, Shipment};
 
 use super::{
     SupportError,
@@ -10,7 +11,6 @@ use super::{
     phrases::{Phrase, Phrases, Said},
     words::{mentions, words},
 };
-use crate::store::{Currency, Customer, Order, Payment, PaymentKind, Shipment};
 
 /// Statuses of orders that have not left yet.
 const NOT_SHIPPED: [&str; 2] = ["pending", "processed"];
@@ -171,7 +171,7 @@ impl Stater<'_> {
 }
 
 /// Prices in the store's currency.
-pub(super) fn price(amount: crate::store::Amount, currency: &Currency) -> String {
+pub(super) fn price(amount: tier0_store::Amount, currency: &Currency) -> String {
     amount.in_currency(currency).to_string()
 }
 

@@ -17,12 +17,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use serde_json::{Map, Value};
 use tier0_playbook::{Playbook, SlotKind, SlotSpec};
+use tier0_store::{Customer, Order, OrderStore};
 
 use super::{SupportError, run_blocking, words::words, writer::Writer};
-use crate::{
-    engine::Usage,
-    store::{Customer, Order, OrderStore},
-};
+use crate::engine::Usage;
 pub use choice::Choices;
 use choice::Guess;
 use form::{Answers, Form};

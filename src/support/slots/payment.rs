@@ -1,12 +1,12 @@
 //! Where money is to come from or to go.
 
 use serde_json::{Value, json};
+use tier0_store::{Amount, Customer, Order, PaymentMethod};
 
 use super::super::{
     case_facts::{method_name, method_text},
     words::{contains, mentions, words},
 };
-use crate::store::{Amount, Customer, Order, PaymentMethod};
 
 /// The way the order was paid, as the model names it.
 pub(super) const ORIGINAL: &str = "original payment method";

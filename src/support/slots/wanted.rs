@@ -3,13 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use tier0_store::{Options, Order, OrderItem, OrderStore, Product, StoreError, Variant};
 
 use super::super::{
     SupportError,
     products::{fits, named_options, values},
     words::{contains, words},
 };
-use crate::store::{Options, Order, OrderItem, OrderStore, Product, StoreError, Variant};
 
 /// Variants that one reply offers.
 const MAX_OFFERED: usize = 6;
