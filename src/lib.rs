@@ -4,11 +4,11 @@
 //! (`tests/it/layers.rs` checks it):
 //!
 //! ```text
-//! api → support → engine, intent, retrieval, actions → store, model, embed → ops → tier0-kernels
+//! api → support → engine, intent, retrieval, actions → model, embed → ops → tier0-kernels
 //! ```
 //!
-//! `store` and `config` are leaves: they know nothing of the rooms above or beside them. The crates under
-//! `crates/` know nothing of any room. `cli` wires all together. `ARCHITECTURE.md` tells the whole story.
+//! `config` is a leaf: it knows nothing of the rooms above or beside it. The crates under `crates/` know
+//! nothing of any room. `cli` wires all together. `ARCHITECTURE.md` tells the whole story.
 #![forbid(unsafe_code)]
 
 pub mod actions;
@@ -22,6 +22,5 @@ pub mod intent;
 pub mod model;
 pub mod ops;
 pub mod retrieval;
-pub mod store;
 pub mod support;
 pub mod telemetry;

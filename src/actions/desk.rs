@@ -5,6 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::{Map, Value};
+use tier0_store::{ActionId, ActionState, CustomerId, EmailAddress, SqliteStore};
 
 use super::{
     error::{ActionError, Failure},
@@ -13,7 +14,6 @@ use super::{
     token::Signed,
     turns::Turns,
 };
-use crate::store::{ActionId, ActionState, CustomerId, EmailAddress, SqliteStore};
 
 /// Something to be done once its customer says yes.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,8 +1,7 @@
 //! Why an action was not carried out.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-
-use crate::store::{EmailAddress, StoreError};
+use tier0_store::{EmailAddress, StoreError};
 
 /// Why a confirmation came to nothing.
 #[derive(Debug, thiserror::Error)]

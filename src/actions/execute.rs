@@ -3,9 +3,9 @@
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::{Map, Value};
+use tier0_store::{ActionEntry, ActionId, ActionState, Customer, StoreTransaction};
 
 use super::error::Failure;
-use crate::store::{ActionEntry, ActionId, ActionState, Customer, StoreTransaction};
 
 /// An action that its customer has confirmed.
 #[derive(Debug, Clone, PartialEq)]

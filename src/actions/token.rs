@@ -8,9 +8,9 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tier0_store::{ActionId, CustomerId};
 
 use super::key::ActionKey;
-use crate::store::{ActionId, CustomerId};
 
 /// What payloads of this form carry. Another form gets another number.
 const VERSION: u8 = 1;

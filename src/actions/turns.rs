@@ -5,9 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
+use tier0_store::ActionId;
 use tokio::sync::OwnedMutexGuard;
-
-use crate::store::ActionId;
 
 type Turn = tokio::sync::Mutex<()>;
 

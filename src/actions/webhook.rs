@@ -12,13 +12,13 @@ use async_trait::async_trait;
 use chrono::{SecondsFormat, Utc};
 use reqwest::{Client, Response, StatusCode, Url, header, redirect};
 use serde_json::{Value, json};
+use tier0_store::{ActionState, SqliteStore, StoreTransaction};
 
 use super::{
     error::Failure,
     execute::{ConfirmedAction, Execute},
     mac::Mac,
 };
-use crate::store::{ActionState, SqliteStore, StoreTransaction};
 
 const TIMESTAMP: &str = "x-tier0-timestamp";
 const SIGNATURE: &str = "x-tier0-signature";

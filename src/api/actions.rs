@@ -8,11 +8,11 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tier0_store::{ActionId, EmailAddress};
 use tracing::Instrument;
 
 use super::{AppState, body::JsonBody, error::ApiError, metrics};
 use crate::actions::{ActionError, Confirmed};
-use crate::store::{ActionId, EmailAddress};
 
 /// What a confirmation may say beside the token.
 #[derive(Debug, Default, Deserialize)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tier0_client::{Client, Patience};
+use tier0_store::{Order, demo::DemoStore};
 
 use super::{
     Outcome,
@@ -18,7 +19,6 @@ use crate::{
     },
     engine::{Engine, Generate, Unobserved},
     model::chat::{Message, Role},
-    store::{Order, demo::DemoStore},
     support::{AnswerTicket, Channel, Ticket},
 };
 

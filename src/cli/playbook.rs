@@ -2,14 +2,16 @@
 
 use std::{io::Write, path::Path};
 
+use tier0_playbook::{Playbook, Severity};
+use tier0_store::OrderStore;
+
 use super::{
     Outcome,
     args::PlaybookCommand,
     output::say,
     setup::{PLAYBOOK_FILE, Setup, passages, read_playbook},
 };
-use crate::{store::OrderStore, support::ChoiceClassifiers};
-use tier0_playbook::{Playbook, Severity};
+use crate::support::ChoiceClassifiers;
 
 /// Runs one of the commands.
 pub(super) async fn run(setup: &Setup, command: PlaybookCommand) -> Outcome {

@@ -2,6 +2,7 @@
 
 use std::{io::Write, sync::Arc};
 
+use tier0_store::{OrderStore, demo};
 use tokio::net::TcpListener;
 
 use super::{
@@ -13,7 +14,6 @@ use crate::{
     api::{self, AppState, EngineObserver},
     config::Server,
     engine::Generate,
-    store::{OrderStore, demo},
     telemetry::Metrics,
 };
 

@@ -10,6 +10,7 @@ use candle_core::DType;
 use chrono::Utc;
 use tier0_hub::{Catalog, DEFAULT_EMBEDDING_MODEL, Hub, LocalModel, ModelKind};
 use tier0_playbook::Playbook;
+use tier0_store::{Counts, OrderStore, SqliteStore, demo};
 
 use super::{
     Outcome,
@@ -24,7 +25,6 @@ use crate::{
     intent::{Classifier, IntentHead},
     ops::{open_device, use_threads},
     retrieval::{self, Index, Passage},
-    store::{Counts, OrderStore, SqliteStore, demo},
     support::{ChoiceClassifiers, Components, Mode, Settings, Support, Thresholds, Wording},
     telemetry,
 };
@@ -293,7 +293,7 @@ fn is_path(text: &str) -> bool {
     text.ends_with(".gguf") || text.contains(['/', '\\']) || Path::new(text).is_file()
 }
 
-pub(super) fn passages(articles: Vec<crate::store::Article>) -> Vec<Passage> {
+pub(super) fn passages(articles: Vec<tier0_store::Article>) -> Vec<Passage> {
     let articles = articles.into_iter().map(|article| retrieval::Article {
         id: article.id.to_string(),
         title: article.title,

@@ -1,5 +1,7 @@
 //! `tier0 store`: brings data in, writes the demo store out.
 
+use tier0_store::{OrderStore, import_native};
+
 use super::{
     Outcome,
     args::{ImportFormat, StoreCommand},
@@ -7,7 +9,6 @@ use super::{
     playbook::install,
     setup::{PLAYBOOK_FILE, Setup, demo_store},
 };
-use crate::store::{OrderStore, import_native};
 
 /// Runs one of the store's commands.
 pub(super) async fn run(setup: &Setup, command: StoreCommand) -> Outcome {

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
+use tier0_store::Customer;
+
 use super::{
     Ticket, Trace,
     texts::{AsWritten, English, OwnWords},
@@ -11,7 +13,7 @@ use super::{
         triage::Triage,
     },
 };
-use crate::{engine::Usage, store::Customer};
+use crate::engine::Usage;
 
 /// What the stages know of a ticket so far.
 pub(super) struct Case<'a> {

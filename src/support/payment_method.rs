@@ -1,6 +1,6 @@
 //! Names of payment methods in English sentences.
 
-use crate::store::{PaymentMethod, PaymentMethodKind};
+use tier0_store::{PaymentMethod, PaymentMethodKind};
 
 /// A method as a reply calls it: `your credit card ending in 4242`.
 pub(super) fn method_text(method: &PaymentMethod) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use minijinja::context;
 use tier0_playbook::{Language, Playbook};
+use tier0_store::OrderStore;
 
 use super::{
     Answer, AnswerTicket, Mode, Outcome, PassageMatch, PassageTrace, SupportError, Thresholds, Ticket, Trace,
@@ -41,7 +42,6 @@ use crate::{
     engine::{Generate, Priority, Request, Usage},
     intent::Classifier,
     retrieval::Index,
-    store::OrderStore,
 };
 
 /// What a reply's confidence loses when the model's draft had to be replaced by the template.

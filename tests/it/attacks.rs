@@ -11,9 +11,9 @@ use serde_json::json;
 use tier0::{
     engine::{Engine, LoadSpec, Unobserved},
     model::chat::{Message, Role},
-    store::{OrderStore, Sender},
     support::{Answer, AnswerTicket, Channel, Decision, Mode, Support, SupportError, Ticket},
 };
+use tier0_store::{OrderStore, Sender};
 
 use crate::{
     models,

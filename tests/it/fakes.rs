@@ -19,12 +19,12 @@ use tier0::{
         TokenId,
         chat::{Message, Role},
     },
-    store::EmailAddress,
     support::{
         Answer, AnswerTicket, Citation, Decision, Handoff, IntentScore, Outcome, Report, SupportError,
         Ticket, Trace, WrittenBy,
     },
 };
+use tier0_store::EmailAddress;
 use tokio::sync::mpsc;
 
 /// What the scripted model does next.

@@ -12,8 +12,7 @@ use rstest::rstest;
 /// is not listed is a mistake.
 const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("config", &[]),
-    ("store", &[]),
-    ("actions", &["store"]),
+    ("actions", &["tier0_store"]),
     ("ops", &["config", "tier0_kernels"]),
     ("telemetry", &["config"]),
     ("model", &["ops", "tier0_kernels"]),
@@ -27,7 +26,7 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
 ];
 
 const BELOW_SUPPORT: &[&str] =
-    &["actions", "engine", "intent", "retrieval", "store", "model", "embed", "tier0_playbook"];
+    &["actions", "engine", "intent", "retrieval", "model", "embed", "tier0_playbook", "tier0_store"];
 
 const ABOVE_SUPPORT: &[&str] = &[
     "support",
@@ -35,11 +34,11 @@ const ABOVE_SUPPORT: &[&str] = &[
     "engine",
     "intent",
     "retrieval",
-    "store",
     "model",
     "embed",
     "config",
     "telemetry",
+    "tier0_store",
 ];
 
 /// These wire the rooms together and may import all of them.
@@ -190,8 +189,8 @@ fn every_room_is_below_those_that_import_it() {
 
 #[rstest]
 #[case::upwards("src/engine/worker.rs", "use crate::api::AppState;", "`api`")]
-#[case::sideways("src/engine/worker.rs", "use crate::store::Order;", "`store`")]
-#[case::from_a_leaf("src/store/mod.rs", "use crate::model::chat::Message;", "`model`")]
+#[case::sideways("src/engine/worker.rs", "use crate::retrieval::Index;", "`retrieval`")]
+#[case::from_a_leaf("src/config/mod.rs", "use crate::model::chat::Message;", "`model`")]
 #[case::in_a_group("src/support/a.rs", "use crate::{engine::{self, Usage}, api::X};", "`api`")]
 #[case::in_an_expression("src/ops/a.rs", "let x = crate::model::f(1);", "`model`")]
 #[case::of_a_macro("src/ops/a.rs", "$crate::engine::submit()", "`engine`")]
@@ -208,10 +207,10 @@ fn an_import_that_points_up_is_found(#[case] file: &str, #[case] line: &str, #[c
 #[rstest]
 #[case::downwards("src/api/chat.rs", "use crate::support::Ticket;")]
 #[case::itself("src/api/chat.rs", "use crate::api::AppState;")]
-#[case::another_crate("src/store/a.rs", "use other_crate::api::X;")]
+#[case::another_crate("src/config/a.rs", "use other_crate::api::X;")]
 #[case::a_crate_below("src/ops/a.rs", "use tier0_kernels::dense;")]
-#[case::the_name_of_a_metric("src/store/a.rs", "let name = \"tier0_requests_total\";")]
-#[case::visibility("src/store/a.rs", "pub(crate) fn api() {}")]
+#[case::the_name_of_a_metric("src/config/a.rs", "let name = \"tier0_requests_total\";")]
+#[case::visibility("src/config/a.rs", "pub(crate) fn api() {}")]
 #[case::a_comment("src/engine/mod.rs", "/// See [`crate::api`].")]
 #[case::wiring("src/cli.rs", "use crate::{api, engine, store};")]
 fn an_import_that_points_down_is_not(#[case] file: &str, #[case] line: &str) {

@@ -16,13 +16,13 @@ use tier0::{
     intent::{Classifier, IntentHead},
     model::{TokenId, chat::Message, chat::Role},
     retrieval::{self, Index},
-    store::{OrderStore, SqliteStore, demo},
     support::{
         Answer, AnswerTicket, Channel, ChoiceClassifiers, Components, Mode, Settings, Support, Thresholds,
         Ticket, Wording,
     },
 };
 use tier0_playbook::Playbook;
+use tier0_store::{OrderStore, SqliteStore, demo};
 use tokio::sync::OnceCell;
 
 use crate::models;

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use tier0::{
     actions::{ActionError, ConfirmAction},
     model::chat::{Message, Role},
-    store::{EmailAddress, OrderStore, Sender, demo},
     support::{AnswerTicket, Channel, Decision, Mode, Outcome, SupportError, Ticket, WrittenBy},
 };
+use tier0_store::{EmailAddress, OrderStore, Sender, demo};
 
 use crate::shop::{Shop, Writer, from_maya, shop, ticket};
 

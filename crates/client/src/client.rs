@@ -79,7 +79,7 @@ impl Client {
     /// [`ClientError`]: it cannot be reached, or gives no such list.
     pub async fn models(&self) -> Result<Vec<String>, ClientError> {
         let body = self.body_of(&self.models, self.http.get(self.models.clone())).await?;
-        let unreadable = |reason: String| unreadable(&self.models, reason, &body);
+        let unreadable = |reason: String| unreadable(&self.models, &reason, &body);
         let list: Value = serde_json::from_slice(&body).map_err(|error| unreadable(error.to_string()))?;
         let ids = list["data"].as_array().map(|models| {
             models.iter().filter_map(|model| model["id"].as_str().map(str::to_owned)).collect()
@@ -97,7 +97,7 @@ impl Client {
     ) -> Result<Completion<S>, ClientError> {
         let post = self.http.post(self.chat.clone()).json(&request.body());
         let body = self.body_of(&self.chat, post).await?;
-        Completion::read(&body).map_err(|reason| unreadable(&self.chat, reason, &body))
+        Completion::read(&body).map_err(|reason| unreadable(&self.chat, &reason, &body))
     }
 
     /// A streamed chat completion, of which only the times are kept.
@@ -120,7 +120,7 @@ impl Client {
                 break;
             }
             let chunk: Chunk = serde_json::from_str(&event.data)
-                .map_err(|error| unreadable(url, error.to_string(), event.data.as_bytes()))?;
+                .map_err(|error| unreadable(url, &error.to_string(), event.data.as_bytes()))?;
             if let Some(error) = chunk.error {
                 return Err(ClientError::BrokenOff { url: url.to_string(), message: error.to_string() });
             }
@@ -166,7 +166,7 @@ impl Client {
     }
 }
 
-fn unreadable(url: &Url, reason: String, body: &[u8]) -> ClientError {
+fn unreadable(url: &Url, reason: &str, body: &[u8]) -> ClientError {
     let reason = format!("{reason}; it begins with `{}`", start(body));
     ClientError::Unreadable { url: url.to_string(), reason }
 }

@@ -3,9 +3,9 @@
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
+use tier0_store::{Address, ItemId, OrderId, PaymentMethodId};
 
 use super::super::{error::Failure, execute::ConfirmedAction};
-use crate::store::{Address, ItemId, OrderId, PaymentMethodId};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct CancelOrder {

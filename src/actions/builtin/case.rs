@@ -1,7 +1,8 @@
 //! What an action is about: the order and the customer, as they are now.
 
+use tier0_store::{Customer, Order, OrderId, StoreTransaction};
+
 use super::super::{error::Failure, execute::ConfirmedAction};
-use crate::store::{Customer, Order, OrderId, StoreTransaction};
 
 /// One action and the store that it changes.
 pub(super) struct Case<'a> {

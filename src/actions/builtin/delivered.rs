@@ -2,6 +2,7 @@
 //! has the items back. Until then, the ledger knows which items and which payment method.
 
 use serde_json::{Value, json};
+use tier0_store::{Amount, OrderStatus};
 
 use super::{
     super::error::Failure,
@@ -9,7 +10,6 @@ use super::{
     case::Case,
     lines, money,
 };
-use crate::store::{Amount, OrderStatus};
 
 const DELIVERED: &str = "delivered";
 

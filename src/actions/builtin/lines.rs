@@ -1,7 +1,8 @@
 //! The lines of an order that an action is about, and what takes their place.
 
+use tier0_store::{Amount, ItemId, Order, OrderItem, Product, Variant};
+
 use super::{super::error::Failure, arguments::ReplaceItems, case::Case};
-use crate::store::{Amount, ItemId, Order, OrderItem, Product, Variant};
 
 /// A line of an order as it will be.
 #[derive(Debug, Clone, PartialEq)]

@@ -15,12 +15,12 @@ mod pending;
 
 use async_trait::async_trait;
 use serde_json::Value;
+use tier0_store::{ActionState, StoreTransaction};
 
 use super::{
     error::Failure,
     execute::{ConfirmedAction, Execute},
 };
-use crate::store::{ActionState, StoreTransaction};
 use arguments::read;
 use case::Case;
 

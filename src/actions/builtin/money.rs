@@ -1,8 +1,9 @@
 //! Money of an order: what was paid with what, charges and refunds. Gift cards have their balance
 //! in the store, so it moves with them; other methods are the payment provider's.
 
+use tier0_store::{Amount, Customer, Money, Order, Payment, PaymentKind, PaymentMethodId};
+
 use super::super::error::Failure;
-use crate::store::{Amount, Customer, Money, Order, Payment, PaymentKind, PaymentMethodId};
 
 /// What each method has paid and not got back, in the order of payment. Together it is never more
 /// than has been paid and not refunded, whichever way a refund went.

@@ -1,6 +1,7 @@
 //! What can be done to an order that has not been sent yet.
 
 use serde_json::{Value, json};
+use tier0_store::{Amount, OrderStatus};
 
 use super::{
     super::error::Failure,
@@ -8,7 +9,6 @@ use super::{
     case::Case,
     lines, money,
 };
-use crate::store::{Amount, OrderStatus};
 
 const PENDING: &str = "pending";
 

@@ -1,9 +1,9 @@
 //! What each action does to the built-in store, and when it does nothing.
 
 use rstest::rstest;
+use tier0_store::{Amount, PaymentKind};
 
 use super::*;
-use crate::store::{Amount, PaymentKind};
 
 /// Kind, amount and method of a payment.
 type Moved = (PaymentKind, Amount, String);

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use rstest::rstest;
+use tier0_store::{ActionId, ActionState, PaymentKind};
 
 use super::*;
-use crate::store::{ActionId, ActionState, PaymentKind};
 
 /// A token of the shop's key that became void a minute ago.
 fn expired(shop: &Shop) -> (ActionId, String) {

@@ -6,13 +6,13 @@ mod webhook;
 use std::{path::Path, sync::Arc, time::Duration};
 
 use serde_json::{Map, Value, json};
+use tier0_store::{
+    ActionEntry, Customer, CustomerId, EmailAddress, Order, OrderId, SqliteStore, import_native,
+};
 
 use super::{
     ActionDesk, ActionError, ActionKey, ConfirmAction, Confirmed, Execute, Failure, Proposal, StoreExecutor,
     token::Signed,
-};
-use crate::store::{
-    ActionEntry, Customer, CustomerId, EmailAddress, Order, OrderId, SqliteStore, import_native,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);

@@ -4,16 +4,14 @@ use std::time::Instant;
 
 use chrono::{DateTime, Utc};
 use rstest::rstest;
+use tier0_store::ActionState;
 use wiremock::{
     Mock, MockServer, Request, ResponseTemplate,
     matchers::{method, path},
 };
 
 use super::*;
-use crate::{
-    actions::{Webhook, WebhookError, WebhookExecutor, mac::Mac},
-    store::ActionState,
-};
+use crate::actions::{Webhook, WebhookError, WebhookExecutor, mac::Mac};
 
 const SECRET: &str = "a secret that both sides know";
 

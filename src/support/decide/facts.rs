@@ -3,11 +3,9 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
 use tier0_playbook::Facts;
+use tier0_store::{Customer, Order};
 
-use crate::{
-    store::{Customer, Order},
-    support::payment_method::method_text,
-};
+use crate::support::payment_method::method_text;
 
 /// The facts of one request.
 pub(in crate::support) fn facts(

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chrono::Utc;
 use minijinja::context;
 use tier0_playbook::{About, Playbook, Ruling};
+use tier0_store::{Customer, Order, OrderStore, StoreError};
 use tier0_text::words;
 
 use super::{
@@ -26,10 +27,7 @@ use super::{
         triage::{IntentRequest, RequestKind},
     },
 };
-use crate::{
-    engine::Usage,
-    store::{Customer, Order, OrderStore, StoreError},
-};
+use crate::engine::Usage;
 
 /// Products that one reply may describe; more than that is a question for the shop's search.
 const MAX_PRODUCTS: usize = 2;

@@ -1,16 +1,14 @@
 //! Statements about the customer's own account: points, tier, the balance of gift cards.
 
 use minijinja::context;
+use tier0_store::{Currency, Customer, PaymentMethodKind};
 
 use super::{
     brief::Statement,
     statements::{StatementWriter, price},
     templates::Template,
 };
-use crate::{
-    store::{Currency, Customer, PaymentMethodKind},
-    support::{SupportError, understand::account_query::AccountQuery},
-};
+use crate::support::{SupportError, understand::account_query::AccountQuery};
 
 impl StatementWriter<'_> {
     /// What the customer's record says to a question about the account.

@@ -1,6 +1,7 @@
 //! Statements about products: prices, variants, stock.
 
 use minijinja::context;
+use tier0_store::{Currency, Product, Variant};
 use tier0_text::{mentions, words};
 
 use super::{
@@ -8,13 +9,10 @@ use super::{
     statements::{StatementWriter, price},
     templates::Template,
 };
-use crate::{
-    store::{Currency, Product, Variant},
-    support::{
-        SupportError,
-        texts::English,
-        understand::product_match::{fits, named_options, values},
-    },
+use crate::support::{
+    SupportError,
+    texts::English,
+    understand::product_match::{fits, named_options, values},
 };
 
 /// Variants that one reply lists.

@@ -251,8 +251,10 @@ fn quote(question: &[f32], read: &ReadPassage, hit: Hit) -> PassageMatch {
 
 #[cfg(test)]
 mod tests {
+    use tier0_store::demo;
+
     use super::*;
-    use crate::{embed::testing::real_model, retrieval, store::demo};
+    use crate::{embed::testing::real_model, retrieval};
 
     /// The demo store's articles, searched with the default settings; `None` where the embedding model is missing.
     fn articles() -> Option<Articles> {

@@ -3,16 +3,14 @@
 
 use chrono::{DateTime, Utc};
 use minijinja::{Value, context};
+use tier0_store::{Currency, Customer, Order, Payment, PaymentKind, Shipment};
 use tier0_text::{mentions, words};
 
 use super::{
     brief::Statement,
     templates::{Localized, Template, Templates},
 };
-use crate::{
-    store::{Currency, Customer, Order, Payment, PaymentKind, Shipment},
-    support::{SupportError, texts::English},
-};
+use crate::support::{SupportError, texts::English};
 
 /// Statuses of orders that have not left yet.
 const NOT_SHIPPED: [&str; 2] = ["pending", "processed"];
@@ -187,7 +185,7 @@ impl StatementWriter<'_> {
 }
 
 /// Prices in the store's currency.
-pub(in crate::support) fn price(amount: crate::store::Amount, currency: &Currency) -> String {
+pub(in crate::support) fn price(amount: tier0_store::Amount, currency: &Currency) -> String {
     amount.in_currency(currency).to_string()
 }
 

@@ -1,11 +1,9 @@
 //! Which of the customer's orders a message is about. Only a verified customer's own are seen.
 
+use tier0_store::{Customer, Order, OrderId, OrderStore, Sender, StoreError, VerifiedCustomer};
 use tier0_text::{contains, mentions, words};
 
-use crate::{
-    store::{Customer, Order, OrderId, OrderStore, Sender, StoreError, VerifiedCustomer},
-    support::{SupportError, Ticket, texts::English},
-};
+use crate::support::{SupportError, Ticket, texts::English};
 
 /// Orders that one reply may speak of; with more in question, the reply asks which.
 const MAX_ORDERS: usize = 3;

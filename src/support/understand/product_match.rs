@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use tier0_store::{Options, Product, Variant};
 use tier0_text::{contains, position, words};
-
-use crate::store::{Options, Product, Variant};
 
 /// Negations: a word before a property that reverses it, as in "not waterproof".
 const NEGATIONS: [&str; 4] = ["not", "non", "no", "without"];

@@ -14,7 +14,9 @@ use tier0::{
         ActionDesk, ActionError, ActionKey, ConfirmAction, Confirmed, Failure, Proposal, StoreExecutor,
     },
     config::{ApiKey, Server},
-    store::{Customer, EmailAddress, Order, OrderId, OrderStore, Sender, SqliteStore, StoreError, demo},
+};
+use tier0_store::{
+    Customer, EmailAddress, Order, OrderId, OrderStore, Sender, SqliteStore, StoreError, demo,
 };
 
 use super::{App, error, json_of, json_request, text_of};

@@ -182,7 +182,7 @@ mod tests {
     fn reasons_are_read_right_or_not_at_all() {
         let Some(embed) = crate::embed::testing::real_model() else { return };
         let embed: Arc<dyn Embed> = embed;
-        let playbook = Playbook::parse(crate::store::demo::PLAYBOOK).unwrap();
+        let playbook = Playbook::parse(tier0_store::demo::PLAYBOOK).unwrap();
         let choices = ChoiceClassifiers::learn(&playbook, &embed).unwrap();
         let mut messages =
             csv::Reader::from_reader(include_str!("../../../../tests/choices/reasons.csv").as_bytes());

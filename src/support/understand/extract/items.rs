@@ -1,9 +1,8 @@
 //! Which items of the order a request is about.
 
 use serde_json::{Map, Value, json};
+use tier0_store::{Amount, Order, OrderItem};
 use tier0_text::{contains, mentions, words};
-
-use crate::store::{Amount, Order, OrderItem};
 
 /// How customers speak of all items at once.
 const EVERYTHING: [&str; 10] = [

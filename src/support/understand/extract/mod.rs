@@ -18,12 +18,12 @@ use std::{collections::BTreeMap, sync::Arc};
 use minijinja::context;
 use serde_json::{Map, Value};
 use tier0_playbook::{Playbook, SlotKind, SlotSpec};
+use tier0_store::{Customer, Order, OrderStore};
 use tier0_text::words;
 
 use crate::{
     engine::Usage,
     model::chat::Message,
-    store::{Customer, Order, OrderStore},
     support::{SupportError, llm::LanguageModel, run_blocking, texts::English},
 };
 pub use choice::ChoiceClassifiers;

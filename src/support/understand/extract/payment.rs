@@ -1,9 +1,9 @@
 //! Where money is to come from or to go.
 
 use serde_json::{Value, json};
+use tier0_store::{Amount, Customer, Order, PaymentMethod};
 use tier0_text::{contains, mentions, words};
 
-use crate::store::{Amount, Customer, Order, PaymentMethod};
 use crate::support::payment_method::{method_name, method_text};
 
 /// The way the order was paid, as the model names it.

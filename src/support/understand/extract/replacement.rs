@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
+use tier0_store::{Options, Order, OrderItem, OrderStore, Product, StoreError, Variant};
 use tier0_text::{contains, words};
 
-use crate::store::{Options, Order, OrderItem, OrderStore, Product, StoreError, Variant};
 use crate::support::{
     SupportError,
     understand::product_match::{fits, named_options, values},

@@ -23,7 +23,7 @@ use super::{
 
 pub use transaction::StoreTransaction;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("src/store/migrations");
+static MIGRATIONS: Migrator = sqlx::migrate!("src/migrations");
 
 /// How long a query waits for another process that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

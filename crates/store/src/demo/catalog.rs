@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::DemoError;
-use crate::store::{Amount, Currency};
+use crate::{Amount, Currency};
 
-const CATALOG: &str = include_str!("../../../examples/demo-store/catalog.toml");
+const CATALOG: &str = include_str!("../../../../examples/demo-store/catalog.toml");
 
 #[derive(Debug, Deserialize)]
 pub(super) struct Catalog {

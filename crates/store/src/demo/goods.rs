@@ -3,7 +3,7 @@
 use super::DemoError;
 use super::catalog::{Catalog, CatalogProduct};
 use super::dice::Dice;
-use crate::store::{ItemId, Product, ProductId, Variant};
+use crate::{ItemId, Product, ProductId, Variant};
 
 /// In stock, of 100 variants.
 const PERCENT_AVAILABLE: u32 = 88;

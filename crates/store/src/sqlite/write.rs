@@ -7,8 +7,8 @@ use sqlx::sqlite::SqliteArguments;
 use sqlx::{Sqlite, SqliteConnection, query, query_scalar};
 
 use super::{SqliteStore, read};
-use crate::store::import::{Batch, CUSTOMERS_FILE, ImportError, ImportSummary, Located, Rejections, Tally};
-use crate::store::{
+use crate::import::{Batch, CUSTOMERS_FILE, ImportError, ImportSummary, Located, Rejections, Tally};
+use crate::{
     Address, Article, Customer, CustomerId, Order, OrderItem, Payment, PaymentMethod, Product, Shipment,
     StoreError, Variant,
 };
@@ -42,7 +42,7 @@ impl Change {
 
 impl SqliteStore {
     /// Adds the batch's records to the store and replaces those that differ. All of it or nothing.
-    pub(in crate::store) async fn merge(&self, batch: &Batch) -> Result<ImportSummary, ImportError> {
+    pub(crate) async fn merge(&self, batch: &Batch) -> Result<ImportSummary, ImportError> {
         // Takes the write lock at once: a reader that becomes a writer could not wait for it.
         let mut transaction = self.pool.begin_with("BEGIN IMMEDIATE").await.map_err(StoreError::from)?;
         let taken = addresses_of_others(&mut transaction, &batch.customers).await?;

@@ -3,7 +3,7 @@
 use sqlx::{Row, SqliteConnection, query};
 
 use super::{read, write};
-use crate::store::{ActionEntry, ActionId, StoreError};
+use crate::{ActionEntry, ActionId, StoreError};
 
 pub(super) async fn entry(
     db: &mut SqliteConnection,

@@ -14,7 +14,7 @@ use super::dice::Dice;
 use super::goods::Goods;
 use super::people::address;
 use super::{DELIVERED_ORDER, DemoError, PENDING_ORDER, SHIPPED_ORDER};
-use crate::store::{
+use crate::{
     Amount, Customer, ItemId, Order, OrderId, OrderItem, OrderStatus, Payment, PaymentKind, Shipment,
 };
 

@@ -189,7 +189,7 @@ async fn a_file_that_is_no_store_is_refused_by_name() {
 /// A public data set in the import format, which a developer may have beside the checkout.
 #[tokio::test]
 async fn a_store_of_a_thousand_orders_is_imported() {
-    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/retail");
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/retail");
     if !dir.join("orders.jsonl").is_file() {
         eprintln!("skipped: there is no {}", dir.display());
         return;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::de::DeserializeOwned;
 
 use super::{ImportError, Located, Rejections};
-use crate::store::{Article, ArticleId};
+use crate::{Article, ArticleId};
 
 /// The records of a file of JSON objects, one a line; `None` where there is no such file. Blank
 /// lines are skipped, bad ones rejected.

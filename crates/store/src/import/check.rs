@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 use super::{CUSTOMERS_FILE, Located, ORDERS_FILE, PRODUCTS_FILE, Rejections};
-use crate::store::{Amount, Customer, CustomerId, ItemId, Order, PaymentMethod, Product};
+use crate::{Amount, Customer, CustomerId, ItemId, Order, PaymentMethod, Product};
 
 /// No id and no address twice, and sound payment methods.
 pub(super) fn customers(customers: &[Located<Customer>], rejections: &mut Rejections) {

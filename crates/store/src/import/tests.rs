@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::*;
-use crate::store::{Counts, OrderStore, demo};
+use crate::{Counts, OrderStore, demo};
 
 /// A folder to import from.
 struct Export {

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqliteConnection, query, query_scalar};
 
-use crate::store::{
+use crate::{
     Address, Article, ArticleId, Counts, Currency, Customer, CustomerId, EmailAddress, Loyalty, Order,
     OrderId, OrderItem, Payment, PaymentMethod, PaymentMethodKind, Product, ProductId, Shipment, StoreError,
     Variant,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use rstest::rstest;
 
 use super::*;
-use crate::store::{OrderId, OrderStore, Sender, Tally};
+use crate::{OrderId, OrderStore, Sender, Tally};
 
 fn today() -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 11, 22).unwrap()

@@ -1,10 +1,12 @@
-//! Customers, orders, products and articles: what the shop knows. A leaf: it imports no other room.
+//! Customers, orders, products and articles: what the shop knows. A leaf: it uses no other crate of the
+//! workspace.
 //!
 //! Place in the path: `support` asks it who is writing, what they ordered and what the shop sells;
 //! `retrieval` reads its articles. Data comes in through [`import_native`], from a shop's export or
 //! from the [`demo`] shop. Every question about orders takes a [`VerifiedCustomer`], which only
 //! [`OrderStore::identify`] can make, so no text of a message can reach another customer's data.
 //! What a customer has confirmed, `actions` carries out in a [`StoreTransaction`].
+#![forbid(unsafe_code)]
 
 mod action;
 mod article;

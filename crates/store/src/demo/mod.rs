@@ -35,10 +35,10 @@ pub const DELIVERED_ORDER: &str = "#T10058";
 pub const PENDING_ORDER: &str = "#T10091";
 
 /// The rules of the shop: a playbook.
-pub const PLAYBOOK: &str = include_str!("../../../examples/demo-store/playbook.toml");
+pub const PLAYBOOK: &str = include_str!("../../../../examples/demo-store/playbook.toml");
 
 #[derive(rust_embed::RustEmbed)]
-#[folder = "examples/demo-store/policies"]
+#[folder = "../../examples/demo-store/policies"]
 struct Policies;
 
 /// The demo shop's data.

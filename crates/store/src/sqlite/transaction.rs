@@ -3,14 +3,12 @@
 use sqlx::{Sqlite, Transaction};
 
 use super::{SqliteStore, actions, read, write};
-use crate::store::{
-    ActionEntry, ActionId, Customer, CustomerId, Order, OrderId, Product, ProductId, StoreError,
-};
+use crate::{ActionEntry, ActionId, Customer, CustomerId, Order, OrderId, Product, ProductId, StoreError};
 
 /// The store while a confirmed action changes it. Nobody else writes meanwhile; dropped without
 /// [`commit`](Self::commit), it leaves nothing behind.
 ///
-/// It takes plain customer ids, where [`OrderStore`](crate::store::OrderStore) wants a verified
+/// It takes plain customer ids, where [`OrderStore`](crate::OrderStore) wants a verified
 /// customer: what leads here is a token that was signed for one.
 #[derive(Debug)]
 pub struct StoreTransaction {

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use super::catalog::People;
 use super::dice::Dice;
 use super::{CUSTOMER_EMAIL, DemoError};
-use crate::store::{
+use crate::{
     Address, Amount, Customer, CustomerId, EmailAddress, Loyalty, Order, PaymentMethod, PaymentMethodId,
     PaymentMethodKind,
 };
