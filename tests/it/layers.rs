@@ -25,8 +25,17 @@ const MAY_IMPORT: &[(&str, &[&str])] = &[
     ("bench", &["embed", "engine", "model", "tier0_client"]),
 ];
 
-const BELOW_SUPPORT: &[&str] =
-    &["actions", "engine", "intent", "retrieval", "model", "embed", "tier0_playbook", "tier0_store"];
+const BELOW_SUPPORT: &[&str] = &[
+    "actions",
+    "engine",
+    "intent",
+    "retrieval",
+    "model",
+    "embed",
+    "tier0_playbook",
+    "tier0_store",
+    "tier0_text",
+];
 
 const ABOVE_SUPPORT: &[&str] = &[
     "support",
@@ -39,6 +48,14 @@ const ABOVE_SUPPORT: &[&str] = &[
     "config",
     "telemetry",
     "tier0_store",
+];
+
+/// The wings of `support`, each with those that it may import. What lies beside them in `support` calls them.
+const WINGS: &[(&str, &[&str])] = &[
+    ("understand", &[]),
+    ("respond", &["understand"]),
+    ("decide", &["understand", "respond"]),
+    ("verify", &["respond"]),
 ];
 
 /// These wire the rooms together and may import all of them.
@@ -142,6 +159,30 @@ fn faults(file: &Path, source: &str) -> Vec<String> {
         .collect()
 }
 
+/// What is wrong with the imports between the wings of `support`, a line for each.
+fn faults_of_wing(file: &Path, source: &str) -> Vec<String> {
+    let below_support = file.strip_prefix("src/support").ok().and_then(|path| path.to_str());
+    let wing = |name: &str| WINGS.iter().find(|(wing, _)| *wing == name);
+    let Some((name, rest)) = below_support.and_then(|path| path.split_once('/')) else { return Vec::new() };
+    let Some((name, allowed)) = wing(name) else {
+        return vec![format!("{}: the wing `{name}` has no place yet; add it to WINGS", file.display())];
+    };
+    let code = without_comments(source);
+    // In a wing's own `mod.rs`, `super` is `support`; elsewhere it stays inside the wing.
+    let prefixes: &[&str] = if rest == "mod.rs" { &["support::", "super::"] } else { &["support::"] };
+    let mut faults = Vec::new();
+    for prefix in prefixes {
+        for (line, path) in words_that_begin_with(prefix, &code) {
+            for other in first_segments(&path[prefix.len()..]) {
+                if wing(&other).is_some() && other != *name && !allowed.contains(&other.as_str()) {
+                    faults.push(format!("{}:{line}: `{name}` may not import `{other}`", file.display()));
+                }
+            }
+        }
+    }
+    faults
+}
+
 /// `src/api/chat.rs` and `src/api.rs` are both of the room `api`.
 fn room_of(file: &Path) -> String {
     let first = file.components().nth(1).expect("a path under src");
@@ -171,7 +212,8 @@ fn imports_point_downwards() {
         .iter()
         .flat_map(|file| {
             let source = fs::read_to_string(file).expect("a source that can be read");
-            faults(file.strip_prefix(root).expect("a path under the root"), &source)
+            let file = file.strip_prefix(root).expect("a path under the root");
+            [faults(file, &source), faults_of_wing(file, &source)].concat()
         })
         .collect();
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
@@ -215,6 +257,27 @@ fn an_import_that_points_up_is_found(#[case] file: &str, #[case] line: &str, #[c
 #[case::wiring("src/cli.rs", "use crate::{api, engine, store};")]
 fn an_import_that_points_down_is_not(#[case] file: &str, #[case] line: &str) {
     assert_eq!(faults(Path::new(file), line), Vec::<String>::new());
+}
+
+#[rstest]
+#[case::upwards("src/support/respond/a.rs", "use crate::support::decide::Resolver;", 1)]
+#[case::in_a_group(
+    "src/support/understand/a.rs",
+    "use crate::{x::Y, support::{texts::English, respond::b}};",
+    1
+)]
+#[case::from_the_wing_itself(
+    "src/support/verify/mod.rs",
+    "use super::{decide::Resolver, texts::English};",
+    1
+)]
+#[case::a_new_wing("src/support/attic/mod.rs", "", 1)]
+#[case::downwards("src/support/decide/mod.rs", "use super::{respond::brief::Brief, understand::triage};", 0)]
+#[case::inside("src/support/respond/a.rs", "use super::verify;", 0)]
+#[case::beside_the_wings("src/support/pipeline.rs", "use super::{decide::Resolver, verify::Verified};", 0)]
+fn wings_of_support_import_downwards(#[case] file: &str, #[case] line: &str, #[case] n_faults: usize) {
+    let faults = faults_of_wing(Path::new(file), line);
+    assert_eq!(faults.len(), n_faults, "{faults:?}");
 }
 
 #[test]
