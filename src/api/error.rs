@@ -108,7 +108,7 @@ impl From<EngineError> for ApiError {
             EngineError::PromptTooLong { .. } => Self::invalid(message).with_code("context_length_exceeded"),
             EngineError::EmptyPrompt => Self::invalid(message).with_code("empty_prompt"),
             EngineError::Template { .. } => Self::invalid_param("messages", message),
-            EngineError::NeverFits { .. } => Self::invalid_param("max_tokens", message),
+            EngineError::ExceedsCapacity { .. } => Self::invalid_param("max_tokens", message),
             EngineError::Grammar { .. } => Self::invalid_param("response_format", message),
             EngineError::QueueFull { .. } => {
                 Self { kind: "rate_limit_error", ..Self::refused(StatusCode::TOO_MANY_REQUESTS, message) }
