@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::actions::{ActionError, Failure};
+use crate::actions::{ActionError, NotDone};
 use crate::engine::EngineError;
 use crate::support::SupportError;
 
@@ -138,18 +138,18 @@ impl From<ActionError> for ApiError {
         let message = error.to_string();
         let (status, code) = match &error {
             ActionError::UnknownToken => (StatusCode::NOT_FOUND, "unknown_action_token"),
-            ActionError::NotDone { failure, .. } => match failure {
-                Failure::Expired { .. } => (StatusCode::GONE, "action_expired"),
-                Failure::WrongCustomer { .. } => (StatusCode::FORBIDDEN, "wrong_customer"),
-                Failure::Impossible { .. } => (StatusCode::CONFLICT, "action_impossible"),
-                Failure::HookRefused { .. } => (StatusCode::CONFLICT, "action_refused"),
-                Failure::Arguments { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "action_arguments"),
-                Failure::UnknownAction => (StatusCode::NOT_IMPLEMENTED, "unknown_action"),
-                Failure::HookFailed { .. } => {
+            ActionError::NotDone { reason, .. } => match reason {
+                NotDone::Expired { .. } => (StatusCode::GONE, "action_expired"),
+                NotDone::WrongCustomer { .. } => (StatusCode::FORBIDDEN, "wrong_customer"),
+                NotDone::Impossible { .. } => (StatusCode::CONFLICT, "action_impossible"),
+                NotDone::HookRefused { .. } => (StatusCode::CONFLICT, "action_refused"),
+                NotDone::Arguments { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "action_arguments"),
+                NotDone::UnknownAction => (StatusCode::NOT_IMPLEMENTED, "unknown_action"),
+                NotDone::HookFailed { .. } => {
                     return Self { kind: "server_error", ..Self::refused(StatusCode::BAD_GATEWAY, message) }
                         .with_code("action_failed");
                 }
-                Failure::Store(_) => return Self::internal(&error),
+                NotDone::Store(_) => return Self::internal(&error),
             },
             ActionError::Unsigned { .. } => return Self::internal(&error),
         };

@@ -14,7 +14,7 @@ use axum::{
 use serde::Serialize;
 
 use super::{AppState, error::ApiError};
-use crate::actions::{ActionError, Confirmed, Failure};
+use crate::actions::{ActionError, Confirmed, NotDone};
 use crate::engine::Usage;
 use crate::support::Report;
 use crate::telemetry::{ActionLabels, HttpLabels, Metrics, TicketLabels};
@@ -85,7 +85,7 @@ pub(super) fn count_action(metrics: &Metrics, outcome: &Result<Confirmed, Action
     let (name, state) = match outcome {
         Ok(confirmed) if confirmed.already_confirmed => (&confirmed.name, "repeated"),
         Ok(confirmed) => (&confirmed.name, "done"),
-        Err(ActionError::NotDone { name, failure: Failure::HookFailed { .. } | Failure::Store(_) }) => {
+        Err(ActionError::NotDone { name, reason: NotDone::HookFailed { .. } | NotDone::Store(_) }) => {
             (name, "failed")
         }
         Err(ActionError::NotDone { name, .. }) => (name, "refused"),

@@ -14,7 +14,7 @@ use super::{
     args::{Args, Command, ModelArgs},
 };
 use crate::{
-    actions::{ActionDesk, ActionKey, Execute, StoreExecutor, Webhook, WebhookExecutor},
+    actions::{ActionKey, ActionService, Execute, StoreExecutor, Webhook, WebhookExecutor},
     config::{self, Config, KvType, Log, SupportMode},
     embed::{Embed, MiniLm},
     engine::{Engine, Generate, LoadSpec, Observe, Unobserved},
@@ -176,10 +176,10 @@ impl Setup {
     }
 
     /// Where actions on a store are proposed and confirmed.
-    pub(super) fn actions(&self, open: &OpenStore) -> Outcome<Arc<ActionDesk>> {
+    pub(super) fn actions(&self, open: &OpenStore) -> Outcome<Arc<ActionService>> {
         let key = ActionKey::open_or_create(&self.data_dir.join(KEY_FILE))?;
         let lifetime = Duration::from_secs(60 * self.config.actions.token_minutes);
-        Ok(Arc::new(ActionDesk::new(open.store.clone(), key, self.executor(open)?, lifetime)))
+        Ok(Arc::new(ActionService::new(open.store.clone(), key, self.executor(open)?, lifetime)))
     }
 
     /// What carries actions out: the shop's hook where there is one, else the store itself.
@@ -214,7 +214,7 @@ impl Setup {
         open: &OpenStore,
         embed: Arc<dyn Embed>,
         llm: Arc<dyn Generate>,
-        actions: Arc<ActionDesk>,
+        actions: Arc<ActionService>,
     ) -> Outcome<Support> {
         let articles = open.store.articles().await?;
         let (index_dir, embedder) = (self.data_dir.join(INDEX_DIR), Arc::clone(&embed));

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use minijinja::context;
 
 use crate::{
-    actions::{ActionDesk, Proposal},
+    actions::{ActionService, Proposal},
     embed::Embed,
     engine::{Generate, Usage},
     intent::Classifier,
@@ -58,7 +58,7 @@ pub struct Parts {
     /// Phrases replies.
     pub llm: Arc<dyn Generate>,
     /// Signs the actions that replies propose.
-    pub actions: Arc<ActionDesk>,
+    pub actions: Arc<ActionService>,
 }
 
 /// What can be set about the pipeline.
