@@ -3,7 +3,7 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 use tier0_store::{EmailAddress, StoreError};
 
-/// Why a confirmation came to nothing.
+/// Why a proposal or a confirmation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ActionError {
     /// The token is not one that this server has signed.
@@ -12,19 +12,19 @@ pub enum ActionError {
          on its way"
     )]
     UnknownToken,
-    /// The token is in order, but what it proposes was not done.
-    #[error("the action {name} was not carried out: {failure}")]
+    /// The token is valid, but the action that it proposes was not done.
+    #[error("the action {name} was not carried out: {reason}")]
     NotDone {
-        /// Such as `cancel_order`.
+        /// The action, such as `cancel_order`.
         name: String,
-        /// Why.
+        /// Why it was not done.
         #[source]
-        failure: Failure,
+        reason: NotDone,
     },
-    /// A proposal cannot be written down.
+    /// A proposal has no JSON form.
     #[error("the proposal of the action {name} cannot be signed: {source}")]
     Unsigned {
-        /// Such as `cancel_order`.
+        /// The action, such as `cancel_order`.
         name: String,
         /// What is wrong with it.
         source: serde_json::Error,
@@ -33,7 +33,7 @@ pub enum ActionError {
 
 /// Why a proposed action was not carried out.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub enum NotDone {
     /// The confirmation came too late.
     #[error(
         "its confirmation token expired at {}; let it be proposed again",
@@ -43,7 +43,7 @@ pub enum Failure {
         /// When the token became void.
         at: DateTime<Utc>,
     },
-    /// Somebody else than the customer confirms.
+    /// Another person than the customer confirms.
     #[error("it was not proposed to {email}")]
     WrongCustomer {
         /// The address that was given.
@@ -52,30 +52,30 @@ pub enum Failure {
     /// Things have changed since it was proposed.
     #[error("it is no longer possible: {reason}")]
     Impossible {
-        /// What stands in its way.
+        /// Why it is impossible now.
         reason: String,
     },
-    /// The built-in store cannot do it.
+    /// The built-in store does not know the action.
     #[error("the built-in store does not know this action; name a service that does in actions.webhook_url")]
     UnknownAction,
-    /// Its arguments are not those of the action.
+    /// The arguments do not fit the action.
     #[error("its arguments cannot be used: {reason}; the playbook has to give others")]
     Arguments {
         /// What is wrong with them.
         reason: String,
     },
-    /// The store's hook was asked and said no.
+    /// The shop's webhook refused the action.
     #[error("the store's hook refused it with status {status}: {message}")]
     HookRefused {
-        /// The hook's HTTP status.
+        /// HTTP status of the webhook's answer.
         status: u16,
-        /// The hook's words.
+        /// The webhook's message.
         message: String,
     },
-    /// The store's hook gave no answer that counts.
+    /// The shop's webhook gave no usable answer.
     #[error("the store's hook failed {n_tries} times, at last because {reason}; it may be confirmed again")]
     HookFailed {
-        /// How often it was asked.
+        /// Number of tries.
         n_tries: usize,
         /// What went wrong the last time.
         reason: String,
@@ -85,8 +85,8 @@ pub enum Failure {
     Store(#[from] StoreError),
 }
 
-impl Failure {
-    /// It is no longer possible, because of this.
+impl NotDone {
+    /// [`NotDone::Impossible`] for this reason.
     pub(super) fn impossible(reason: impl Into<String>) -> Self {
         Self::Impossible { reason: reason.into() }
     }

@@ -1,22 +1,22 @@
-//! What carries confirmed actions out.
+//! The seam between confirmation and execution: what an executor gets, and what it has to do.
 
 use async_trait::async_trait;
 use chrono::{DateTime, SubsecRound, Utc};
 use serde_json::{Map, Value};
 use tier0_store::{ActionEntry, ActionId, ActionState, Customer, StoreTransaction};
 
-use super::error::Failure;
+use super::error::NotDone;
 
 /// An action that its customer has confirmed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ConfirmedAction {
-    /// The id in its token: the same at every confirmation.
+    /// The action's id, from its token: the same at every confirmation.
     pub id: ActionId,
-    /// Whose yes it is, as the store knows them now.
+    /// The customer who confirmed it, as the store has them now.
     pub customer: Customer,
-    /// Such as `cancel_order`.
+    /// The action, such as `cancel_order`.
     pub name: String,
-    /// By the names of the ticket format.
+    /// Its arguments, by the names of the ticket format.
     pub arguments: Map<String, Value>,
     /// When it was first confirmed, to the second.
     pub confirmed_at: DateTime<Utc>,
@@ -42,11 +42,10 @@ impl ConfirmedAction {
 /// Carries confirmed actions out.
 #[async_trait]
 pub trait Execute: Send + Sync {
-    /// Carries an action out, enters it as [`ActionState::Done`] into the ledger and returns what
-    /// was done. `store` is the transaction in which the confirmation was checked; it is the
-    /// executor's to commit.
+    /// Carries an action out, enters it as [`ActionState::Done`] into the ledger and returns what was done.
+    /// `store` is the transaction in which the confirmation was checked; the executor commits it.
     ///
     /// # Errors
-    /// [`Failure`]; the ledger then does not say `Done`.
-    async fn execute(&self, store: StoreTransaction, action: &ConfirmedAction) -> Result<Value, Failure>;
+    /// [`NotDone`]; the ledger does not say `Done` then.
+    async fn execute(&self, store: StoreTransaction, action: &ConfirmedAction) -> Result<Value, NotDone>;
 }

@@ -9,7 +9,7 @@ use std::{
 use rand::{TryRngCore, rngs::OsRng};
 use tempfile::NamedTempFile;
 
-use super::mac::Mac;
+use super::hmac::Mac;
 
 const N_KEY_BYTES: usize = 32;
 
@@ -17,44 +17,44 @@ const N_KEY_BYTES: usize = 32;
 #[derive(Debug, Clone)]
 pub struct ActionKey(Mac);
 
-/// Why there is no key to sign with.
+/// Why the signing key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read.
     #[error("cannot read the key of confirmation tokens {path}: {source}")]
     Read {
-        /// The file.
+        /// Path of the key file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The file cannot be made.
     #[error("cannot write the key of confirmation tokens {path}: {source}")]
     Write {
-        /// The file.
+        /// Path of the key file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: io::Error,
     },
-    /// The file holds no key.
+    /// The file does not hold a key.
     #[error(
         "the key of confirmation tokens {path} is damaged: it holds {n_bytes} bytes instead of \
          {N_KEY_BYTES}; remove it to have a new one made, which makes open confirmations void"
     )]
     Damaged {
-        /// The file.
+        /// Path of the key file.
         path: PathBuf,
-        /// Its length.
+        /// Length of the file.
         n_bytes: usize,
     },
-    /// The system gives no random bytes.
+    /// The system's random number generator failed.
     #[error("the system gives no random bytes for a key: {0}")]
     Random(#[from] rand::rand_core::OsError),
 }
 
 impl ActionKey {
-    /// The key in the file at `path`, which is made with a new one where it is missing. Only its
-    /// owner may read it. Two servers that make it at the same time end with the same key.
+    /// The key in the file at `path`. A missing file is created with a new key that only its owner may
+    /// read. Two servers that create it at the same time get the same key.
     ///
     /// # Errors
     /// [`KeyError`] when the file can be neither read nor made, or holds something else.
@@ -68,7 +68,7 @@ impl ActionKey {
 
     fn create(path: &Path) -> Result<Self, KeyError> {
         match write_new(path, &random_bytes()?) {
-            // Whoever made it first: the file is what counts.
+            // Another server may have created it first; the key in the file counts.
             Ok(()) => {}
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             Err(source) => return Err(KeyError::Write { path: path.to_owned(), source }),
@@ -100,7 +100,7 @@ fn random_bytes() -> Result<[u8; N_KEY_BYTES], KeyError> {
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder)?;
-    // On Unix it is made with the mode 0600, which it keeps.
+    // On Unix it is created with mode 0600, which it keeps.
     let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;

@@ -1,8 +1,8 @@
 //! Confirmation tokens: a proposal, signed, so that only what this server proposed can be confirmed.
 //!
 //! A token is `PAYLOAD.SIGNATURE`, both in the base64 of URLs without padding. The payload is JSON,
-//! the signature the HMAC-SHA256 of the payload's base64 text. It is signed, not secret: whoever
-//! holds a token can read what it proposes.
+//! the signature the HMAC-SHA256 of the payload's base64 text. It is signed, not secret: every holder
+//! of a token can read what it proposes.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
@@ -12,10 +12,10 @@ use tier0_store::{ActionId, CustomerId};
 
 use super::key::ActionKey;
 
-/// What payloads of this form carry. Another form gets another number.
+/// Version of the payload's form.
 const VERSION: u8 = 1;
 
-/// What a token says. Names are short because customers' links carry them.
+/// The payload of a token. Names are short because customers' links contain them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Signed {
     #[serde(rename = "v")]
@@ -28,7 +28,7 @@ pub(super) struct Signed {
     pub(super) name: String,
     #[serde(rename = "a")]
     pub(super) arguments: Map<String, Value>,
-    /// From this second on, it is void.
+    /// The second from which on it is void.
     #[serde(rename = "e", with = "chrono::serde::ts_seconds")]
     pub(super) expires_at: DateTime<Utc>,
 }
@@ -44,14 +44,15 @@ impl Signed {
         Self { version: VERSION, id, customer, name, arguments, expires_at }
     }
 
-    /// The token that says this.
+    /// The signed token with this payload.
     pub(super) fn to_token(&self, key: &ActionKey) -> Result<String, serde_json::Error> {
         let payload = URL_SAFE_NO_PAD.encode(serde_json::to_vec(self)?);
         let signature = URL_SAFE_NO_PAD.encode(key.mac().sign(payload.as_bytes()));
         Ok(format!("{payload}.{signature}"))
     }
 
-    /// What a token says; `None` unless this key has signed it. Nothing of it is read before that.
+    /// The payload of a token; `None` unless this key has signed it. The payload is not parsed before the
+    /// signature is checked.
     pub(super) fn from_token(token: &str, key: &ActionKey) -> Option<Self> {
         let (payload, signature) = token.split_once('.')?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;

@@ -1,10 +1,9 @@
-//! Carries actions out in the shop's own system, by an HTTP request to its hook.
+//! Carries actions out in the shop's own system, by an HTTP request to its webhook.
 //!
-//! The hook can tell who asks by the signature, a request that is sent again from a new one by the
-//! idempotency key, and an old request that somebody sends again by the timestamp, which is signed
-//! with the body. It is asked outside of any transaction, so the ledger says first that the action
-//! runs, and then how it ended. Should the server stop in between, the next confirmation asks again
-//! under the same key.
+//! The webhook recognises the sender by the signature, a retry by the idempotency key, and a replayed
+//! request by the timestamp, which is signed with the body. It is called outside of any transaction, so
+//! the ledger first says that the action runs, and then how it ended. If the server stops in between,
+//! the next confirmation sends the request again with the same key.
 
 use std::time::Duration;
 
@@ -15,42 +14,42 @@ use serde_json::{Value, json};
 use tier0_store::{ActionState, SqliteStore, StoreTransaction};
 
 use super::{
-    error::Failure,
+    error::NotDone,
     execute::{ConfirmedAction, Execute},
-    mac::Mac,
+    hmac::Mac,
 };
 
 const TIMESTAMP: &str = "x-tier0-timestamp";
 const SIGNATURE: &str = "x-tier0-signature";
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
 
-/// What is waited before the hook is asked again.
+/// Pauses before the retries.
 const PAUSES: [Duration; 2] = [Duration::from_millis(250), Duration::from_secs(1)];
 
-/// As much of an answer is read; more is no answer to an action.
+/// Most bytes of an answer that are read.
 const MAX_ANSWER_BYTES: usize = 64 << 10;
 
-/// Characters of a refusal that are passed on where it is not JSON.
+/// Most characters of a refusal that are passed on if it is not JSON.
 const N_CHARS_SHOWN: usize = 300;
 
-/// The shop's hook.
+/// Address and secret of the shop's webhook.
 #[derive(Clone)]
 pub struct Webhook {
-    /// Where it is asked.
+    /// URL of the webhook.
     pub url: String,
-    /// What requests are signed with.
+    /// The key that requests are signed with.
     pub secret: String,
-    /// How long an answer may take.
+    /// Longest time that an answer may take.
     pub timeout: Duration,
 }
 
-/// Why a hook cannot be used.
+/// Why a webhook cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
-    /// The address is none.
+    /// The URL cannot be parsed.
     #[error("actions.webhook_url {url:?} is no address: {reason}")]
     Url {
-        /// As configured.
+        /// The configured URL.
         url: String,
         /// What is wrong with it.
         reason: String,
@@ -58,12 +57,12 @@ pub enum WebhookError {
     /// The secret cannot be signed with.
     #[error("actions.webhook_secret cannot be signed with")]
     Secret,
-    /// There is no HTTP client.
+    /// The HTTP client cannot be built.
     #[error("the store's hook cannot be asked: {0}")]
     Client(#[from] reqwest::Error),
 }
 
-/// Asks the shop's hook to carry actions out.
+/// Has the shop's webhook carry actions out.
 #[derive(Debug)]
 pub struct WebhookExecutor {
     store: SqliteStore,
@@ -72,19 +71,19 @@ pub struct WebhookExecutor {
     mac: Mac,
 }
 
-/// What came of asking once.
+/// The outcome of one request.
 enum Reply {
     Done(Value),
     Refused {
         status: u16,
         message: String,
     },
-    /// Nothing that says whether it was done.
+    /// The answer does not say whether it was done.
     Unclear(String),
 }
 
 impl WebhookExecutor {
-    /// Prepares to ask `hook`; the ledger is that of `store`. No connection is made yet.
+    /// An executor that calls `hook` and keeps its ledger in `store`. It does not connect yet.
     ///
     /// # Errors
     /// [`WebhookError`] when the address or the secret cannot be used.
@@ -101,26 +100,26 @@ impl WebhookExecutor {
         Ok(Self { store, client, url, mac })
     }
 
-    /// Asks until there is an answer, a few times.
-    async fn ask(&self, action: &ConfirmedAction) -> Result<Value, Failure> {
+    /// Sends the request, with retries, until there is an answer.
+    async fn call(&self, action: &ConfirmedAction) -> Result<Value, NotDone> {
         let body = body(action);
         let mut pauses = PAUSES.into_iter();
         loop {
-            let reason = match self.ask_once(action, &body).await {
+            let reason = match self.call_once(action, &body).await {
                 Reply::Done(result) => return Ok(result),
-                Reply::Refused { status, message } => return Err(Failure::HookRefused { status, message }),
+                Reply::Refused { status, message } => return Err(NotDone::HookRefused { status, message }),
                 Reply::Unclear(reason) => reason,
             };
             tracing::warn!(action = action.name, id = %action.id, reason, "the store's hook failed");
             let Some(pause) = pauses.next() else {
-                return Err(Failure::HookFailed { n_tries: PAUSES.len() + 1, reason });
+                return Err(NotDone::HookFailed { n_tries: PAUSES.len() + 1, reason });
             };
             tokio::time::sleep(pause).await;
         }
     }
 
-    /// Each time with a new timestamp, and so with a new signature.
-    async fn ask_once(&self, action: &ConfirmedAction, body: &str) -> Reply {
+    /// Sends the request once, with a new timestamp, and so with a new signature.
+    async fn call_once(&self, action: &ConfirmedAction, body: &str) -> Reply {
         let timestamp = Utc::now().timestamp().to_string();
         let signature = self.mac.sign(format!("{timestamp}.{body}").as_bytes());
         let request = self
@@ -137,12 +136,13 @@ impl WebhookExecutor {
         }
     }
 
+    /// Enters the action's state into the ledger.
     async fn enter(
         &self,
         action: &ConfirmedAction,
         state: ActionState,
         result: Value,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), NotDone> {
         let mut store = self.store.begin().await?;
         store.save_action(&action.entry(state, result)).await?;
         Ok(store.commit().await?)
@@ -151,17 +151,17 @@ impl WebhookExecutor {
 
 #[async_trait]
 impl Execute for WebhookExecutor {
-    async fn execute(&self, mut store: StoreTransaction, action: &ConfirmedAction) -> Result<Value, Failure> {
+    async fn execute(&self, mut store: StoreTransaction, action: &ConfirmedAction) -> Result<Value, NotDone> {
         store.save_action(&action.entry(ActionState::Running, Value::Null)).await?;
         store.commit().await?;
-        match self.ask(action).await {
+        match self.call(action).await {
             Ok(result) => {
                 self.enter(action, ActionState::Done, result.clone()).await?;
                 Ok(result)
             }
-            Err(failure) => {
-                self.enter(action, ActionState::Failed, failure.to_string().into()).await?;
-                Err(failure)
+            Err(not_done) => {
+                self.enter(action, ActionState::Failed, not_done.to_string().into()).await?;
+                Err(not_done)
             }
         }
     }
@@ -184,14 +184,14 @@ async fn reply(response: Response) -> Reply {
     if status.is_success() {
         return Reply::Done(serde_json::from_slice(&answer).unwrap_or_default());
     }
-    let asks_again = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
-    if status.is_client_error() && !asks_again {
+    let is_retried = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+    if status.is_client_error() && !is_retried {
         return Reply::Refused { status: status.as_u16(), message: message(&answer) };
     }
     Reply::Unclear(format!("it answered with status {}", status.as_u16()))
 }
 
-/// The beginning of the answer's body; what cannot be read is left out, because the status counts.
+/// The beginning of the answer's body. A read error ends it early, because the status is what counts.
 async fn read(mut response: Response) -> Vec<u8> {
     let mut bytes = Vec::new();
     while let Ok(Some(chunk)) = response.chunk().await {
@@ -204,7 +204,7 @@ async fn read(mut response: Response) -> Vec<u8> {
     bytes
 }
 
-/// The words of a refusal: `message` or `error` of a JSON object, else its text.
+/// The message of a refusal: `message` or `error` of a JSON object, else its text.
 fn message(answer: &[u8]) -> String {
     let json: Value = serde_json::from_slice(answer).unwrap_or_default();
     let said =
@@ -216,7 +216,7 @@ fn message(answer: &[u8]) -> String {
     }
 }
 
-/// Without the address, which may hold a secret of its own.
+/// The error's cause, without the URL, which may contain a secret.
 fn reason(error: reqwest::Error) -> String {
     if error.is_timeout() {
         return "it did not answer in time".to_owned();

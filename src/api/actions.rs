@@ -1,4 +1,4 @@
-//! `POST /v1/actions/{token}/confirm`: a customer's yes to what a reply proposed.
+//! `POST /v1/actions/{token}/confirm`: a customer confirms the action that a reply proposed.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use tracing::Instrument;
 use super::{AppState, body::JsonBody, error::ApiError, metrics};
 use crate::actions::{ActionError, Confirmed};
 
-/// What a confirmation may say beside the token.
+/// The optional body of a confirmation.
 #[derive(Debug, Default, Deserialize)]
 struct ConfirmRequest {
     customer_email: Option<String>,
@@ -39,7 +39,7 @@ impl From<Confirmed> for ActionAnswer {
     }
 }
 
-/// Carries out what the token proposes, or tells what came of it before.
+/// Carries out the action that the token proposes, or returns the result of an earlier confirmation.
 pub(super) async fn confirm(
     State(state): State<Arc<AppState>>,
     token: Result<Path<String>, PathRejection>,
@@ -48,7 +48,7 @@ pub(super) async fn confirm(
     let Path(token) = token.map_err(|_| ActionError::UnknownToken)?;
     let request: ConfirmRequest = body.map(|body| body.read()).transpose()?.unwrap_or_default();
     let email = request.customer_email.map(|text| email(&text)).transpose()?;
-    // A task of its own: what has begun is brought to its end though the client may be gone.
+    // In a task of its own, so that the action is finished even if the client disconnects.
     let confirming = async move {
         let outcome = state.actions.confirm(&token, email.as_ref()).await;
         metrics::count_action(&state.metrics, &outcome);

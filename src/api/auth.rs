@@ -1,4 +1,4 @@
-//! Lets requests in that carry one of the configured bearer tokens.
+//! Bearer-token authentication.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use sha2::{Digest, Sha256};
 use super::error::ApiError;
 use crate::config::ApiKey;
 
-/// The tokens that are let in, kept as digests. With none, everyone is let in.
+/// Digests of the accepted tokens. Without tokens, every request is accepted.
 ///
-/// Digests are of one length, so comparing them tells nothing about a token's length; and all
-/// their bytes are looked at, so the time tells nothing about how much of a guess was right.
+/// Digests have the same length, so comparing them does not reveal a token's length; and all their bytes
+/// are compared, so the time does not reveal how much of a guess was right.
 pub(super) struct Keys(Vec<[u8; 32]>);
 
 impl Keys {
@@ -44,7 +44,7 @@ fn equal_in_constant_time(a: &[u8; 32], b: &[u8; 32]) -> bool {
     std::hint::black_box(difference) == 0
 }
 
-/// Middleware: passes a request on, or answers 401.
+/// Middleware: passes an authenticated request on, or answers 401.
 ///
 /// # Errors
 /// 401 when keys are configured and the request carries none of them.

@@ -10,12 +10,12 @@ use serde_json::Value;
 
 use super::error::ApiError;
 
-/// A request's body: a JSON object whose fields are still to be read.
+/// A request's body: a JSON object whose fields are not checked yet.
 #[derive(Debug)]
 pub(super) struct JsonBody(Value);
 
 impl JsonBody {
-    /// Takes an object apart into the fields that `T` knows; others are ignored.
+    /// Deserialises the fields of `T`; other fields are ignored.
     ///
     /// # Errors
     /// 400 naming the field whose value is of the wrong type.
@@ -49,7 +49,7 @@ impl<S: Send + Sync> FromRequest<S> for JsonBody {
     }
 }
 
-/// Where a body may be left out.
+/// For handlers whose body is optional.
 impl<S: Send + Sync> OptionalFromRequest<S> for JsonBody {
     type Rejection = ApiError;
 
@@ -93,7 +93,7 @@ fn require_json(headers: &HeaderMap) -> Result<(), ApiError> {
     ))
 }
 
-/// A field that must be there, and not null.
+/// The value of a required field, which must not be null.
 ///
 /// # Errors
 /// 400 naming the field.

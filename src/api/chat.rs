@@ -16,12 +16,12 @@ use super::{
     support,
 };
 
-/// Completes a chat.
+/// Handles `POST /v1/chat/completions`.
 pub(super) async fn create(State(state): State<Arc<AppState>>, body: JsonBody) -> Result<Response, ApiError> {
     let request: ChatRequest = body.read()?;
     let model = required("model", request.model)?;
     let messages = plain_messages(required("messages", request.messages)?)?;
-    let n_logprobs = logprobs::of_chat(request.logprobs, request.top_logprobs)?;
+    let n_logprobs = logprobs::n_chat_logprobs(request.logprobs, request.top_logprobs)?;
     let params = Params { n_logprobs, ..Params::read(&body)? };
     if model == SUPPORT_MODEL {
         let ticket = support::ticket(messages, request.metadata.unwrap_or_default())?;

@@ -15,13 +15,13 @@ use super::{
     params::Params,
 };
 
-/// Completes a text.
+/// Handles `POST /v1/completions`.
 pub(super) async fn create(State(state): State<Arc<AppState>>, body: JsonBody) -> Result<Response, ApiError> {
     let request: CompletionRequest = body.read()?;
     refuse_unsupported(&request)?;
     let model = required("model", request.model)?;
     let prompt = one_string(required("prompt", request.prompt)?)?;
-    let n_logprobs = logprobs::of_text(request.logprobs)?;
+    let n_logprobs = logprobs::n_text_logprobs(request.logprobs)?;
     let params = Params { n_logprobs, ..Params::read(&body)? };
     if model == SUPPORT_MODEL {
         let message = "the model \"support\" answers at /v1/chat/completions only";

@@ -1,6 +1,7 @@
 //! The one place where failures become HTTP statuses and OpenAI error objects.
 //!
-//! What a client can mend is told in full; what it cannot is logged, and the client is told so.
+//! An error that the client can correct is sent in full; any other is logged, and the client gets a
+//! reference to the log.
 
 use axum::{
     Json,
@@ -9,11 +10,11 @@ use axum::{
 };
 use serde::Serialize;
 
-use crate::actions::{ActionError, Failure};
+use crate::actions::{ActionError, NotDone};
 use crate::engine::EngineError;
 use crate::support::SupportError;
 
-/// When a client may try again after the queue was full.
+/// Seconds after which a client may try again when the queue was full.
 const RETRY_AFTER_S: u16 = 5;
 
 /// A refusal or a failure, in the shape that OpenAI's clients read.
@@ -52,17 +53,17 @@ impl ApiError {
         Self { param: Some(param.into()), ..Self::invalid(message) }
     }
 
-    /// The request asks at `param` for something that this server does not do.
+    /// The request has an unsupported value at `param`.
     pub(super) fn unsupported(param: &str, message: impl Into<String>) -> Self {
         Self::invalid_param(param, message).with_code("unsupported_parameter")
     }
 
-    /// The request is refused with a status of its own.
+    /// The request is refused with this status.
     pub(super) fn refused(status: StatusCode, message: impl Into<String>) -> Self {
         Self { status, kind: "invalid_request_error", message: message.into(), param: None, code: None }
     }
 
-    /// No such model among those in `served`.
+    /// The model is not among `served`.
     pub(super) fn unknown_model(model: &str, served: &[&str]) -> Self {
         let served = served.join(", ");
         Self {
@@ -75,7 +76,7 @@ impl ApiError {
         .with_code("model_not_found")
     }
 
-    /// Something that the client cannot mend. `cause` goes to the log only.
+    /// An error that the client cannot correct. `cause` goes to the log only.
     pub(super) fn internal(cause: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error = cause, "a request failed");
         let message = "the server failed to answer; its log says why, under the x-request-id \
@@ -83,7 +84,7 @@ impl ApiError {
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, kind: "server_error", ..Self::invalid(message) }
     }
 
-    /// Adds what programs tell errors apart by.
+    /// Adds the code by which programs distinguish errors.
     pub(super) fn with_code(self, code: &'static str) -> Self {
         Self { code: Some(code), ..self }
     }
@@ -108,7 +109,7 @@ impl From<EngineError> for ApiError {
             EngineError::PromptTooLong { .. } => Self::invalid(message).with_code("context_length_exceeded"),
             EngineError::EmptyPrompt => Self::invalid(message).with_code("empty_prompt"),
             EngineError::Template { .. } => Self::invalid_param("messages", message),
-            EngineError::NeverFits { .. } => Self::invalid_param("max_tokens", message),
+            EngineError::ExceedsCapacity { .. } => Self::invalid_param("max_tokens", message),
             EngineError::Grammar { .. } => Self::invalid_param("response_format", message),
             EngineError::QueueFull { .. } => {
                 Self { kind: "rate_limit_error", ..Self::refused(StatusCode::TOO_MANY_REQUESTS, message) }
@@ -138,18 +139,18 @@ impl From<ActionError> for ApiError {
         let message = error.to_string();
         let (status, code) = match &error {
             ActionError::UnknownToken => (StatusCode::NOT_FOUND, "unknown_action_token"),
-            ActionError::NotDone { failure, .. } => match failure {
-                Failure::Expired { .. } => (StatusCode::GONE, "action_expired"),
-                Failure::WrongCustomer { .. } => (StatusCode::FORBIDDEN, "wrong_customer"),
-                Failure::Impossible { .. } => (StatusCode::CONFLICT, "action_impossible"),
-                Failure::HookRefused { .. } => (StatusCode::CONFLICT, "action_refused"),
-                Failure::Arguments { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "action_arguments"),
-                Failure::UnknownAction => (StatusCode::NOT_IMPLEMENTED, "unknown_action"),
-                Failure::HookFailed { .. } => {
+            ActionError::NotDone { reason, .. } => match reason {
+                NotDone::Expired { .. } => (StatusCode::GONE, "action_expired"),
+                NotDone::WrongCustomer { .. } => (StatusCode::FORBIDDEN, "wrong_customer"),
+                NotDone::Impossible { .. } => (StatusCode::CONFLICT, "action_impossible"),
+                NotDone::HookRefused { .. } => (StatusCode::CONFLICT, "action_refused"),
+                NotDone::Arguments { .. } => (StatusCode::UNPROCESSABLE_ENTITY, "action_arguments"),
+                NotDone::UnknownAction => (StatusCode::NOT_IMPLEMENTED, "unknown_action"),
+                NotDone::HookFailed { .. } => {
                     return Self { kind: "server_error", ..Self::refused(StatusCode::BAD_GATEWAY, message) }
                         .with_code("action_failed");
                 }
-                Failure::Store(_) => return Self::internal(&error),
+                NotDone::Store(_) => return Self::internal(&error),
             },
             ActionError::Unsigned { .. } => return Self::internal(&error),
         };

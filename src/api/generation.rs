@@ -20,11 +20,11 @@ use super::{
 use crate::engine::{EngineError, Event, EventStream, Generate, Request};
 use crate::model::{TokenId, chat::Message};
 
-/// What the model continues.
+/// The text that the model continues.
 pub(super) enum Prompt {
-    /// A conversation, put into the model's chat template.
+    /// A conversation, for the model's chat template.
     Chat(Vec<Message>),
-    /// Text as it stands.
+    /// Plain text, without a template.
     Text(String),
 }
 
@@ -37,10 +37,10 @@ impl Prompt {
     }
 }
 
-/// Generates from `prompt` and answers as `params` ask: whole choices `W`, or streamed ones `S`.
+/// Generates from `prompt` and answers as `params` say: whole choices `W`, or streamed ones `S`.
 ///
 /// # Errors
-/// Whatever the engine refuses the prompt for.
+/// The engine's error when it refuses the prompt.
 pub(super) async fn answer<W: WholeChoice, S: StreamedChoice>(
     state: Arc<AppState>,
     model: Arc<dyn Generate>,
@@ -59,7 +59,7 @@ pub(super) async fn answer<W: WholeChoice, S: StreamedChoice>(
     whole::<W>(&state, &name, events, log).await
 }
 
-/// Tokenising a long prompt takes long enough to hold up other requests, so it has its own thread.
+/// Submits the prompt. Tokenising a long prompt would hold up other requests, so it runs on its own thread.
 async fn submit(model: Arc<dyn Generate>, prompt: Prompt, params: Params) -> Result<EventStream, ApiError> {
     let submitted = tokio::task::spawn_blocking(move || {
         model.submit(Request {
@@ -129,8 +129,8 @@ fn streamed<C: StreamedChoice>(
     sse::respond(opening.chain(rest), keep_alive)
 }
 
-/// `events` up to and with the first end or error. A stream that breaks off without either
-/// means that the engine is gone.
+/// `events` up to and including the first end or error. A stream that stops without either means that
+/// the engine has stopped.
 fn until_end(events: EventStream) -> impl Stream<Item = Result<Event, EngineError>> + Send {
     stream::unfold(Some(events), |events| async {
         let mut events = events?;

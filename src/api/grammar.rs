@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::error::ApiError;
 use crate::engine::Grammar;
 
-/// The fields, as they come.
+/// The fields, unchecked.
 #[derive(Debug, Default, Deserialize)]
 pub(super) struct GrammarFields {
     response_format: Option<ResponseFormat>,
@@ -29,10 +29,10 @@ struct NamedSchema {
 }
 
 impl GrammarFields {
-    /// What the text has to conform to, if anything.
+    /// The grammar that the text has to follow, if any.
     ///
     /// # Errors
-    /// 400 where the fields contradict one another or a format is not known.
+    /// 400 when the fields contradict each other or a format is unknown.
     pub(super) fn grammar(self) -> Result<Option<Grammar>, ApiError> {
         let format = self.response_format.map(ResponseFormat::grammar).transpose()?.flatten();
         // Some clients send the schema as a string.

@@ -1,4 +1,4 @@
-//! How likely each token was, in OpenAI's two forms: one for chat completions, one for text.
+//! Log-probabilities of tokens, in OpenAI's two forms: one for chat completions, one for text completions.
 
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -6,15 +6,15 @@ use serde_json::{Map, Value, json};
 use super::error::ApiError;
 use crate::engine::TokenLogprob;
 
-/// Most alternatives to each token, as with OpenAI.
+/// Most alternatives for each token, as in OpenAI's API.
 const MAX_CHAT_ALTERNATIVES: usize = 20;
 const MAX_TEXT_ALTERNATIVES: usize = 5;
 
-/// Alternatives that a chat completion is to tell with each token; `None` asks for no likelihoods.
+/// Number of alternatives that a chat completion reports for each token; `None` is no log-probabilities.
 ///
 /// # Errors
-/// 400 when there are too many, or when alternatives are asked for without likelihoods.
-pub(super) fn of_chat(
+/// 400 when there are too many, or when alternatives are requested without log-probabilities.
+pub(super) fn n_chat_logprobs(
     logprobs: Option<bool>,
     top_logprobs: Option<usize>,
 ) -> Result<Option<usize>, ApiError> {
@@ -27,11 +27,11 @@ pub(super) fn of_chat(
     }
 }
 
-/// Alternatives that a text completion is to tell with each token; `None` asks for no likelihoods.
+/// Number of alternatives that a text completion reports for each token; `None` is no log-probabilities.
 ///
 /// # Errors
 /// 400 when there are too many.
-pub(super) fn of_text(logprobs: Option<usize>) -> Result<Option<usize>, ApiError> {
+pub(super) fn n_text_logprobs(logprobs: Option<usize>) -> Result<Option<usize>, ApiError> {
     logprobs.map(|n_top| at_most("logprobs", n_top, MAX_TEXT_ALTERNATIVES)).transpose()
 }
 
@@ -42,25 +42,25 @@ fn at_most(param: &str, value: usize, most: usize) -> Result<usize, ApiError> {
     Err(ApiError::invalid_param(param, format!("`{param}` is {value}, but must be at most {most}")))
 }
 
-/// Gathers the tokens of a text until they are sent.
+/// Collects the tokens of a text until they are sent.
 #[derive(Debug)]
 pub(super) struct LogprobLog {
-    is_asked_for: bool,
+    is_requested: bool,
     waiting: TokenRun,
 }
 
-/// Tokens that belong together, and where in the text they begin.
+/// Consecutive tokens, and where in the text they begin.
 #[derive(Debug, Clone, Default)]
 pub(super) struct TokenRun {
     tokens: Vec<TokenLogprob>,
-    /// Characters of the text before them.
+    /// Number of characters of the text before them.
     offset: usize,
 }
 
 impl LogprobLog {
-    /// An empty log; without `is_asked_for` it stays silent.
-    pub(super) fn new(is_asked_for: bool) -> Self {
-        Self { is_asked_for, waiting: TokenRun::default() }
+    /// An empty log. Unless `is_requested`, it returns no tokens.
+    pub(super) fn new(is_requested: bool) -> Self {
+        Self { is_requested, waiting: TokenRun::default() }
     }
 
     /// Adds the text's next token.
@@ -68,16 +68,16 @@ impl LogprobLog {
         self.waiting.tokens.push(token);
     }
 
-    /// The tokens since the last call; `None` where there are none, or nobody asked for them.
+    /// The tokens since the last call; `None` if there are none, or the request does not ask for them.
     pub(super) fn take(&mut self) -> Option<TokenRun> {
         let offset = self.waiting.offsets().last().copied().unwrap_or(self.waiting.offset);
         let run = std::mem::replace(&mut self.waiting, TokenRun { tokens: Vec::new(), offset });
-        (self.is_asked_for && !run.tokens.is_empty()).then_some(run)
+        (self.is_requested && !run.tokens.is_empty()).then_some(run)
     }
 }
 
 impl TokenRun {
-    /// Where in the text each token ends.
+    /// The position in the text, in characters, where each token ends.
     fn offsets(&self) -> Vec<usize> {
         let mut end = self.offset;
         let ends = self.tokens.iter().map(|token| {
@@ -88,7 +88,7 @@ impl TokenRun {
     }
 }
 
-/// What a token's bytes say; parts of a character count as unknown ones.
+/// A token's bytes as text; parts of a character become replacement characters.
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
@@ -139,7 +139,7 @@ impl From<TokenRun> for ChatLogprobs {
 pub(super) struct TextLogprobs {
     tokens: Vec<String>,
     token_logprobs: Vec<f32>,
-    /// The likeliest tokens at each place, and always the one that was chosen.
+    /// The likeliest tokens at each position, and always the sampled one.
     top_logprobs: Vec<Map<String, Value>>,
     text_offset: Vec<usize>,
 }
@@ -200,12 +200,12 @@ mod tests {
 
     #[test]
     fn alternatives_are_bounded_and_need_likelihoods() {
-        assert_eq!(of_chat(None, None).unwrap(), None);
-        assert_eq!(of_chat(Some(true), None).unwrap(), Some(0));
-        assert_eq!(of_chat(Some(true), Some(20)).unwrap(), Some(20));
-        assert!(of_chat(Some(true), Some(21)).is_err());
-        assert!(of_chat(Some(false), Some(3)).is_err());
-        assert_eq!(of_text(Some(5)).unwrap(), Some(5));
-        assert!(of_text(Some(6)).is_err());
+        assert_eq!(n_chat_logprobs(None, None).unwrap(), None);
+        assert_eq!(n_chat_logprobs(Some(true), None).unwrap(), Some(0));
+        assert_eq!(n_chat_logprobs(Some(true), Some(20)).unwrap(), Some(20));
+        assert!(n_chat_logprobs(Some(true), Some(21)).is_err());
+        assert!(n_chat_logprobs(Some(false), Some(3)).is_err());
+        assert_eq!(n_text_logprobs(Some(5)).unwrap(), Some(5));
+        assert!(n_text_logprobs(Some(6)).is_err());
     }
 }

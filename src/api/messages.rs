@@ -1,4 +1,4 @@
-//! The conversation of a request, turned into plain messages.
+//! Converts the messages of a request to plain messages.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -14,10 +14,10 @@ pub(super) struct WireMessage {
     content: Value,
 }
 
-/// Turns the request's messages into those that a chat template reads.
+/// Converts the request's messages to those that a chat template reads.
 ///
 /// # Errors
-/// 400 naming the first message that holds something other than text of a known role.
+/// 400 naming the first message with an unknown role or with content other than text.
 pub(super) fn plain_messages(messages: Vec<WireMessage>) -> Result<Vec<Message>, ApiError> {
     if messages.is_empty() {
         let message = "`messages` is empty; send at least one message of the role \"user\"";
@@ -33,7 +33,7 @@ pub(super) fn plain_messages(messages: Vec<WireMessage>) -> Result<Vec<Message>,
         .collect()
 }
 
-/// `developer` is OpenAI's newer word for `system`.
+/// The role by its name; `developer` is OpenAI's newer name for `system`.
 fn role(role: &str, at: &str) -> Result<Role, ApiError> {
     match role {
         "system" | "developer" => Ok(Role::System),
@@ -49,7 +49,7 @@ fn role(role: &str, at: &str) -> Result<Role, ApiError> {
     }
 }
 
-/// Content is a string, or a list of text parts, which are read as paragraphs.
+/// The text of a message's content: a string, or a list of text parts, which become paragraphs.
 fn plain_text(content: Value, at: &str) -> Result<String, ApiError> {
     match content {
         Value::String(text) => Ok(text),

@@ -1,4 +1,4 @@
-//! `GET /metrics`, and what the other handlers count.
+//! `GET /metrics`, and the counters of the other handlers.
 
 use std::{
     sync::Arc,
@@ -14,7 +14,7 @@ use axum::{
 use serde::Serialize;
 
 use super::{AppState, error::ApiError};
-use crate::actions::{ActionError, Confirmed, Failure};
+use crate::actions::{ActionError, Confirmed, NotDone};
 use crate::engine::Usage;
 use crate::support::Report;
 use crate::telemetry::{ActionLabels, HttpLabels, Metrics, TicketLabels};
@@ -42,12 +42,12 @@ pub(super) async fn count_request(
     response
 }
 
-/// The pattern of the route, so that paths nobody serves do not each become a series.
+/// The pattern of the route, so that unknown paths do not each become a time series.
 pub(super) fn route(request: &Request) -> &str {
     request.extensions().get::<MatchedPath>().map_or("unmatched", MatchedPath::as_str)
 }
 
-/// A client may make up methods; they share one name.
+/// Name of a method. Methods that clients invent share one name.
 fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -80,12 +80,12 @@ pub(super) fn count_ticket(metrics: &Metrics, report: &Report) {
     }
 }
 
-/// Counts a confirmation. Of a token that nobody signed there is no name to count under.
+/// Counts a confirmation. A token without a valid signature has no action name to count.
 pub(super) fn count_action(metrics: &Metrics, outcome: &Result<Confirmed, ActionError>) {
     let (name, state) = match outcome {
         Ok(confirmed) if confirmed.already_confirmed => (&confirmed.name, "repeated"),
         Ok(confirmed) => (&confirmed.name, "done"),
-        Err(ActionError::NotDone { name, failure: Failure::HookFailed { .. } | Failure::Store(_) }) => {
+        Err(ActionError::NotDone { name, reason: NotDone::HookFailed { .. } | NotDone::Store(_) }) => {
             (name, "failed")
         }
         Err(ActionError::NotDone { name, .. }) => (name, "refused"),
@@ -94,8 +94,8 @@ pub(super) fn count_action(metrics: &Metrics, outcome: &Result<Confirmed, Action
     metrics.action(&ActionLabels { name: name.clone(), state });
 }
 
-/// The name under which a plain enum goes over the wire, so that metrics and answers agree.
-fn wire_name(value: &impl Serialize) -> String {
+/// The name of a plain enum in the API's JSON, so that metrics, answers and `tier0 ask` agree.
+pub(crate) fn wire_name(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(name)) => name,
         _ => "unknown".to_owned(),

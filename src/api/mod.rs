@@ -1,9 +1,10 @@
 //! The HTTP surface: OpenAI-compatible endpoints, errors, streaming, metrics.
 //!
-//! Place in the path: the top. A ticket goes `chat` → `support` → [`AnswerTicket`]; a
-//! conversation with a language model goes `chat` (or `completions`) → `generation` →
-//! [`Generate`]; a customer's yes to a proposed action goes to `actions` → [`ConfirmAction`]. `body`, `messages` and `params` read and check requests, `openai` and `sse`
-//! shape the answers, `error` is the one place that chooses statuses.
+//! Place in the path: the top. A ticket goes `chat` → `support` → [`AnswerTicket`]; a conversation with
+//! a language model goes `chat` (or `completions`) → `generation` → [`Generate`]; a customer's
+//! confirmation of an action goes `actions` → [`ConfirmAction`]. `body`, `messages` and `params` read and
+//! check requests, `openai` and `sse` shape the answers, and `error` maps the other rooms' errors to
+//! HTTP statuses.
 
 mod actions;
 mod auth;
@@ -40,6 +41,7 @@ use tower_http::{
     trace::{DefaultOnResponse, TraceLayer},
 };
 
+pub(crate) use metrics::wire_name;
 pub use observer::EngineObserver;
 
 use self::{auth::Keys, error::ApiError};
@@ -49,12 +51,12 @@ use crate::engine::Generate;
 use crate::support::AnswerTicket;
 use crate::telemetry::Metrics;
 
-/// The name under which tickets are answered; every other model name is a language model's.
+/// The model name that answers tickets; every other model name is a language model's.
 pub const SUPPORT_MODEL: &str = "support";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Everything that the handlers work with.
+/// The state that the handlers share.
 pub struct AppState {
     models: BTreeMap<String, Arc<dyn Generate>>,
     support: Arc<dyn AnswerTicket>,
@@ -65,8 +67,8 @@ pub struct AppState {
 }
 
 impl AppState {
-    /// Serves the language `models` under their own ids and `support` as [`SUPPORT_MODEL`]; what
-    /// its replies propose is confirmed with `actions`.
+    /// Serves the language `models` under their own ids and `support` as [`SUPPORT_MODEL`]; `actions`
+    /// confirms the actions that its replies propose.
     #[must_use]
     pub fn new(
         models: Vec<Arc<dyn Generate>>,
@@ -101,7 +103,7 @@ impl AppState {
     }
 }
 
-/// All routes, with request ids, log spans, counts, limits and keys around them.
+/// All routes, with the middleware for request ids, log spans, metrics, limits and keys.
 pub fn router(state: AppState) -> Router {
     let state = Arc::new(state);
     let server = &state.server;
@@ -128,11 +130,12 @@ pub fn router(state: AppState) -> Router {
         .fallback(unknown_route)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(server.max_body_bytes));
-    with_surroundings(with_cors(router, &server.cors_origins), &state.metrics).with_state(state)
+    with_middleware(with_cors(router, &server.cors_origins), &state.metrics).with_state(state)
 }
 
-/// Request ids outermost, so that spans and answers know them; then spans; then counts.
-fn with_surroundings(router: Router<Arc<AppState>>, metrics: &Arc<Metrics>) -> Router<Arc<AppState>> {
+/// Adds the middleware: request ids outermost, so that spans and answers have them, then log spans, then
+/// metrics.
+fn with_middleware(router: Router<Arc<AppState>>, metrics: &Arc<Metrics>) -> Router<Arc<AppState>> {
     let count = middleware::from_fn_with_state(Arc::clone(metrics), metrics::count_request);
     let spans = TraceLayer::new_for_http()
         .make_span_with(request_span)
@@ -144,8 +147,8 @@ fn with_surroundings(router: Router<Arc<AppState>>, metrics: &Arc<Metrics>) -> R
         .layer(SetRequestIdLayer::new(REQUEST_ID, MakeRequestUuid))
 }
 
-/// Serves `listener` until `shutdown` resolves. Running requests then have
-/// `server.shutdown_grace_s` left to end.
+/// Serves `listener` until `shutdown` resolves. Running requests then have `server.shutdown_grace_s`
+/// seconds to end.
 ///
 /// # Errors
 /// When the listener fails.
@@ -162,7 +165,7 @@ pub async fn serve(
         // The receiver is gone only when the server has already ended.
         let _ = stopping.send(());
     });
-    let out_of_patience = async move {
+    let grace_elapsed = async move {
         match stopped.await {
             Ok(()) => tokio::time::sleep(grace).await,
             Err(_) => std::future::pending().await,
@@ -170,7 +173,7 @@ pub async fn serve(
     };
     tokio::select! {
         ended = server.into_future() => ended,
-        () = out_of_patience => {
+        () = grace_elapsed => {
             tracing::warn!(grace_s = grace.as_secs(), "requests still running are cut off");
             Ok(())
         }
@@ -191,7 +194,8 @@ async fn wrong_method(method: Method) -> ApiError {
     ApiError::refused(StatusCode::METHOD_NOT_ALLOWED, message).with_code("method_not_allowed")
 }
 
-/// Holds ids only: neither the path nor any header may carry a customer's words into the log.
+/// The log span of a request. It has ids only: path and headers could carry a customer's words into the
+/// log.
 fn request_span(request: &Request) -> tracing::Span {
     let id = request.headers().get(REQUEST_ID);
     tracing::info_span!(
@@ -202,7 +206,8 @@ fn request_span(request: &Request) -> tracing::Span {
     )
 }
 
-/// Without origins the layer is left out, and browsers keep other sites' pages away.
+/// Adds CORS headers for these origins. Without origins there are none, and browsers refuse other sites'
+/// pages.
 fn with_cors(router: Router<Arc<AppState>>, origins: &[String]) -> Router<Arc<AppState>> {
     if origins.is_empty() {
         return router;

@@ -1,4 +1,4 @@
-//! `GET /v1/models`: what can be asked here.
+//! `GET /v1/models`: the models that this server serves.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use super::{
     openai::{ModelList, ModelObject},
 };
 
-/// All models.
+/// Handles `GET /v1/models`.
 pub(super) async fn list(State(state): State<Arc<AppState>>) -> Json<ModelList> {
     let models = state.model_names().into_iter();
     let objects: Vec<_> = models.map(|name| ModelObject::new(name, state.started)).collect();
     Json(objects.into())
 }
 
-/// One model.
+/// Handles `GET /v1/models/{id}`.
 pub(super) async fn get(
     State(state): State<Arc<AppState>>,
     Path(name): Path<String>,

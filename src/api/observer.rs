@@ -1,4 +1,4 @@
-//! Carries what an engine tells its watcher over to the metrics.
+//! Forwards an engine's load and latencies to the metrics.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -10,7 +10,7 @@ use crate::{
     telemetry::{EngineLoad, EngineMetrics},
 };
 
-/// Watches one engine for the `/metrics` page.
+/// Observes one engine for the `/metrics` page.
 #[derive(Debug)]
 pub struct EngineObserver {
     metrics: EngineMetrics,
@@ -18,7 +18,7 @@ pub struct EngineObserver {
 }
 
 impl EngineObserver {
-    /// Counts into `metrics`.
+    /// An observer that reports to `metrics`.
     #[must_use]
     pub fn new(metrics: EngineMetrics) -> Self {
         Self { metrics, last: Mutex::default() }

@@ -1,4 +1,4 @@
-//! What goes over the wire: OpenAI's objects, with `support` beside `choices`.
+//! OpenAI's JSON objects, with `support` beside `choices`.
 
 use std::collections::BTreeMap;
 
@@ -34,7 +34,7 @@ pub(super) struct CompletionRequest {
     pub(super) logprobs: Option<usize>,
 }
 
-/// An answer, or one chunk of a streamed one; the kind of choice tells which.
+/// An answer, or one chunk of a streamed answer, by the type of choice.
 #[derive(Debug, Serialize)]
 pub(super) struct Completion<C> {
     /// The same in all chunks of an answer.
@@ -42,15 +42,15 @@ pub(super) struct Completion<C> {
     pub(super) head: Head,
     /// One choice; none in the chunk that carries the token counts.
     pub(super) choices: Vec<C>,
-    /// Left out, or null, or the token counts.
+    /// Absent, null, or the token counts.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) usage: Option<Option<WireUsage>>,
-    /// What stands behind the answer to a ticket.
+    /// The report on the answer to a ticket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) support: Option<Report>,
 }
 
-/// What tells one answer from another.
+/// The fields that identify an answer.
 #[derive(Debug, Clone, Serialize)]
 pub(super) struct Head {
     id: String,
@@ -96,29 +96,29 @@ impl From<Usage> for WireUsage {
     }
 }
 
-/// What a [`Completion`] is made of, and the names that go with it.
+/// A choice of a [`Completion`], and the names that go with it.
 pub(super) trait Choice: Serialize + Send + 'static {
-    /// Begins the answer's id.
+    /// Prefix of the answer's id.
     const ID_PREFIX: &'static str;
-    /// The answer's `object`.
+    /// Value of the answer's field `object`.
     const OBJECT: &'static str;
 }
 
 /// A choice that holds a whole answer.
 pub(super) trait WholeChoice: Choice {
-    /// The whole text, its tokens where they were asked for, and why it ended.
+    /// A choice with the whole text, its tokens if they were requested, and the finish reason.
     fn whole(text: String, tokens: Option<TokenRun>, reason: FinishReason) -> Self;
 }
 
 /// A choice that holds one piece of a streamed answer.
 pub(super) trait StreamedChoice: Choice {
-    /// What comes before the text, if anything does.
+    /// The choice before the text, if there is one.
     fn opening() -> Option<Self>
     where
         Self: Sized;
-    /// The next piece of the text, and its tokens where they were asked for.
+    /// A choice with the next piece of the text, and its tokens if they were requested.
     fn piece(text: String, tokens: Option<TokenRun>) -> Self;
-    /// The end, without text, and the tokens that no piece had.
+    /// The last choice, without text, with the tokens that were not sent with any piece.
     fn end(reason: FinishReason, tokens: Option<TokenRun>) -> Self;
 }
 
@@ -198,7 +198,7 @@ impl StreamedChoice for ChatDelta {
     }
 }
 
-/// A text completion, whole or a piece of it: OpenAI gives both the same form.
+/// A text completion, whole or one piece: both have the same form in OpenAI's API.
 #[derive(Debug, Serialize)]
 pub(super) struct TextChoice {
     index: u32,
@@ -248,7 +248,7 @@ pub(super) struct ModelObject {
 }
 
 impl ModelObject {
-    /// A model that is served since `created` (Unix seconds).
+    /// A model that has been served since `created` (Unix seconds).
     pub(super) fn new(id: &str, created: i64) -> Self {
         Self { id: id.to_owned(), object: "model", created, owned_by: "tier0" }
     }

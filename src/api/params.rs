@@ -1,7 +1,7 @@
 //! The fields that chat and text completions share: how to generate, and how to answer.
 //!
-//! Read from JSON, checked against their ranges, turned into what the engine wants. What this
-//! server does not do is refused, never ignored.
+//! They are read from JSON, checked against their ranges, and converted to the engine's types.
+//! Unsupported values are refused, never ignored.
 
 use std::{collections::BTreeMap, ops::RangeInclusive};
 
@@ -14,23 +14,23 @@ use crate::{
     model::TokenId,
 };
 
-/// Most stop strings of one request, as with OpenAI.
+/// Most stop strings of one request, as in OpenAI's API.
 const MAX_STOPS: usize = 4;
 
 /// How to generate and how to answer, checked.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Params {
-    /// How tokens are chosen.
+    /// How tokens are sampled.
     pub(super) sampling: Sampling,
     /// Most tokens to generate; `None` is what the context leaves.
     pub(super) max_tokens: Option<usize>,
     /// Strings that end the text.
     pub(super) stop: Vec<String>,
-    /// Tokens that end it.
+    /// Tokens that end the text.
     pub(super) stop_tokens: Vec<TokenId>,
-    /// What it has to conform to.
+    /// The grammar that the text has to follow.
     pub(super) grammar: Option<Grammar>,
-    /// Alternatives to tell with each token's likelihood; `None` tells neither.
+    /// Number of alternatives to report with each token's log-probability; `None` is no log-probabilities.
     pub(super) n_logprobs: Option<usize>,
     /// Whether the answer is a stream of events.
     pub(super) stream: bool,
@@ -65,8 +65,8 @@ struct StreamOptions {
 }
 
 impl Params {
-    /// Reads and checks the shared fields of a request; likelihoods are asked for in two ways and
-    /// left to the caller.
+    /// Reads and checks the shared fields of a request. The caller sets `n_logprobs`, because chat and text
+    /// completions have different fields for it.
     ///
     /// # Errors
     /// 400 naming the first field that is out of range or not supported.

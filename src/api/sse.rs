@@ -1,7 +1,7 @@
 //! Answers as server-sent events: `data:` lines of chunks, then `[DONE]`.
 //!
-//! The events are made while the client reads. When the client leaves, the server drops the
-//! stream, and with it the generation behind it.
+//! The events are made while the client reads. When the client disconnects, the server drops the stream,
+//! which cancels the generation behind it.
 
 use std::{convert::Infallible, marker::PhantomData, time::Duration};
 
@@ -23,18 +23,18 @@ use super::{
 use crate::engine::{FinishReason, Usage};
 use crate::support::Report;
 
-/// Answers with `events` and a closing `[DONE]`; comments keep the connection open whenever
-/// nothing was sent for `keep_alive`.
+/// Answers with `events` and a closing `[DONE]`. After each silence of `keep_alive`, a comment keeps the
+/// connection open.
 pub(super) fn respond(events: impl Stream<Item = Event> + Send + 'static, keep_alive: Duration) -> Response {
     let done = stream::once(async { Event::default().data("[DONE]") });
     let events = events.chain(done).map(Ok::<_, Infallible>);
     let comments = KeepAlive::new().interval(keep_alive).text("working");
-    // Proxies that collect an answer before they pass it on would defeat the streaming.
+    // Keeps proxies from buffering the answer, which would defeat the streaming.
     let unbuffered = (HeaderName::from_static("x-accel-buffering"), HeaderValue::from_static("no"));
     ([unbuffered], Sse::new(events).keep_alive(comments)).into_response()
 }
 
-/// An event for a failure after the answer's head has gone out.
+/// An error event, for a failure after the answer's head was sent.
 pub(super) fn error(error: &ApiError) -> Event {
     data(&error.body())
 }
@@ -46,10 +46,10 @@ fn data(object: &impl Serialize) -> Event {
     })
 }
 
-/// What comes behind the text of an answer.
+/// The end of an answer, after its text.
 pub(super) struct Ending {
     pub(super) reason: FinishReason,
-    /// Tokens that no piece of the text had.
+    /// Tokens that were not sent with any piece of the text.
     pub(super) tokens: Option<TokenRun>,
     pub(super) usage: Usage,
     pub(super) support: Option<Report>,
@@ -68,7 +68,7 @@ impl<C: StreamedChoice> Chunks<C> {
         Self { head: Head::new::<C>(model), include_usage, choice: PhantomData }
     }
 
-    /// What comes before the text, if anything does.
+    /// The chunk before the text, if there is one.
     pub(super) fn opening(&self) -> Option<Event> {
         C::opening().map(|choice| data(&self.chunk(choice)))
     }
@@ -78,7 +78,7 @@ impl<C: StreamedChoice> Chunks<C> {
         data(&self.chunk(C::piece(text.into(), tokens)))
     }
 
-    /// The last chunks of an answer. `support` is in the very last one.
+    /// The last chunks of an answer. The very last one contains `support`.
     pub(super) fn end(&self, end: Ending) -> Vec<Event> {
         let Ending { reason, tokens, usage, support } = end;
         let end = self.chunk(C::end(reason, tokens));
@@ -94,7 +94,7 @@ impl<C: StreamedChoice> Chunks<C> {
         vec![data(&end), data(&counts)]
     }
 
-    /// With the counts asked for, every other chunk holds them as null, as OpenAI's do.
+    /// A chunk with one choice. If token counts are requested, it has them as null, as OpenAI's chunks do.
     fn chunk(&self, choice: C) -> Completion<C> {
         Completion {
             head: self.head.clone(),

@@ -1,7 +1,6 @@
 //! The model `support`: a chat completion whose answer comes from the ticket pipeline.
 //!
-//! Sampling fields of the request are checked but not passed on: how a reply is written is the
-//! pipeline's to decide.
+//! Sampling fields of the request are checked but not used: the pipeline decides how a reply is written.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -23,12 +22,12 @@ use crate::engine::FinishReason;
 use crate::model::chat::{Message, Role};
 use crate::support::{Answer, Channel, SupportError, Ticket};
 
-/// Makes a ticket of the conversation and of what the helpdesk says about the sender.
+/// Makes a ticket from the conversation and the helpdesk's metadata about the sender.
 ///
-/// An empty value counts as absent: helpdesks fill templates.
+/// An empty value counts as absent, because helpdesks fill templates.
 ///
 /// # Errors
-/// 400 naming the key of the metadata that cannot be read, or saying that nobody asks.
+/// 400 naming the metadata key that cannot be read, or when there is no user message.
 pub(super) fn ticket(
     messages: Vec<Message>,
     mut metadata: BTreeMap<String, String>,
@@ -66,7 +65,7 @@ fn channel(value: Option<&str>) -> Result<Channel, ApiError> {
     }
 }
 
-/// Nothing but the exact word lets a sender count as verified.
+/// Whether the sender is verified: only by the exact word "true".
 fn verified(value: Option<&str>) -> Result<bool, ApiError> {
     match value {
         Some("true") => Ok(true),
@@ -78,10 +77,10 @@ fn verified(value: Option<&str>) -> Result<bool, ApiError> {
     }
 }
 
-/// Answers a ticket as `params` ask: whole, or as a stream that begins once the answer exists.
+/// Answers a ticket as `params` say: whole, or as a stream that begins once the answer exists.
 ///
 /// # Errors
-/// Whatever kept the pipeline from an answer; in a stream it is an event instead.
+/// The pipeline's error; in a stream it is an event instead.
 pub(super) async fn answer(
     state: Arc<AppState>,
     ticket: Ticket,
@@ -111,8 +110,7 @@ async fn process(state: &AppState, ticket: &Ticket) -> Result<Answer, ApiError> 
     Ok(answer)
 }
 
-/// The client sees keep-alive comments while the pipeline works: nothing of a text that
-/// has not been verified.
+/// Streams the answer once it is verified. Until then the client gets keep-alive comments only.
 fn streamed(state: Arc<AppState>, ticket: Ticket, include_usage: bool) -> Response {
     let keep_alive = state.keep_alive();
     let events = stream::once(async move {

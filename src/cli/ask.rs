@@ -1,11 +1,12 @@
-//! `tier0 ask`: one message, answered on the command line, with everything the answer rests on.
+//! `tier0 ask`: answers one message on the command line, with the evidence behind the answer.
 
 use std::{fmt::Write, sync::Arc};
 
 use serde_json::json;
 
-use super::{Outcome, args::AskArgs, output::say, setup::Setup};
+use super::{Outcome, args::AskArgs, output::print_line, setup::Setup};
 use crate::{
+    api::wire_name,
     model::chat::{Message, Role},
     support::{Answer, AnswerTicket, Channel, PassageTrace, RuleTaken, Ticket},
 };
@@ -19,9 +20,9 @@ pub(super) async fn run(mut setup: Setup, args: AskArgs) -> Outcome {
     let answer = support.answer(&ticket(args)).await?;
     if as_json {
         let json = json!({"content": answer.content, "support": answer.report});
-        say!("{}", serde_json::to_string_pretty(&json)?);
+        print_line!("{}", serde_json::to_string_pretty(&json)?);
     } else {
-        say!("{}", render(&answer, explain)?);
+        print_line!("{}", render(&answer, explain)?);
     }
     Ok(())
 }
@@ -37,12 +38,12 @@ fn ticket(args: AskArgs) -> Ticket {
     }
 }
 
-/// The answer and its evidence, for a person to read.
+/// The answer and its evidence, as text.
 fn render(answer: &Answer, explain: bool) -> Result<String, std::fmt::Error> {
     let (report, trace) = (&answer.report, &answer.report.explain);
     let mut out = format!("{}\n\n", answer.content);
-    let decision = name(&report.decision);
-    let (outcome, writer) = (name(&report.outcome), name(&report.written_by));
+    let decision = wire_name(&report.decision);
+    let (outcome, writer) = (wire_name(&report.outcome), wire_name(&report.written_by));
     writeln!(
         out,
         "decision   {decision}: {outcome}, confidence {:.2}, written by {writer}",
@@ -66,10 +67,10 @@ fn render(answer: &Answer, explain: bool) -> Result<String, std::fmt::Error> {
     if let Some(action) = &report.action {
         writeln!(out, "action     {} {}", action.name, serde_json::Value::Object(action.arguments.clone()))?;
     }
-    list(&mut out, "rules", trace.rules.iter().flat_map(|rule| ruled(rule, explain)))?;
+    list(&mut out, "rules", trace.rules.iter().flat_map(|rule| rule_lines(rule, explain)))?;
     list(&mut out, "points", trace.points.iter().cloned())?;
     list(&mut out, "cited", report.citations.iter().map(|c| format!("{}: \"{}\"", c.id, c.quote)))?;
-    list(&mut out, "found", trace.passages.iter().map(found))?;
+    list(&mut out, "found", trace.passages.iter().map(passage_line))?;
     list(&mut out, "faults", trace.faults.iter().cloned())?;
     let timings: Vec<_> = report.timings_ms.iter().map(|(stage, ms)| format!("{stage} {ms} ms")).collect();
     write!(out, "time       {}", timings.join(", "))?;
@@ -83,8 +84,8 @@ fn list(out: &mut String, title: &str, lines: impl Iterator<Item = String>) -> s
     Ok(())
 }
 
-/// The rule that was taken, and those that were not.
-fn ruled(taken: &RuleTaken, explain: bool) -> Vec<String> {
+/// Lines about the rule that applied and, with `explain`, about the others.
+fn rule_lines(taken: &RuleTaken, explain: bool) -> Vec<String> {
     let name = taken.rule.as_deref().unwrap_or("none");
     let mut lines = vec![format!("{}: {name}", taken.intent)];
     if explain {
@@ -96,8 +97,8 @@ fn ruled(taken: &RuleTaken, explain: bool) -> Vec<String> {
     lines
 }
 
-/// A passage and how it was found.
-fn found(passage: &PassageTrace) -> String {
+/// A line about a passage and its ranks.
+fn passage_line(passage: &PassageTrace) -> String {
     let rank = |rank: Option<usize>| rank.map_or("-".to_owned(), |rank| rank.to_string());
     format!(
         "{} (by words {}, by meaning {}; best sentence {:.2})",
@@ -106,12 +107,4 @@ fn found(passage: &PassageTrace) -> String {
         rank(passage.rank_by_meaning),
         passage.similarity
     )
-}
-
-/// The name under which a value stands in the report.
-fn name(value: &impl serde::Serialize) -> String {
-    match serde_json::to_value(value) {
-        Ok(serde_json::Value::String(name)) => name,
-        _ => "?".to_owned(),
-    }
 }

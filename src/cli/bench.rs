@@ -9,7 +9,7 @@ use super::{
     Outcome,
     args::{BenchCommand, LoadArgs},
     deflection,
-    output::say,
+    output::print_line,
     setup::{Setup, demo_store},
 };
 use crate::{
@@ -22,10 +22,10 @@ use crate::{
     support::{AnswerTicket, Channel, Ticket},
 };
 
-/// The model of this server that is no language model.
+/// The one model of this server that is not a language model.
 const SUPPORT_MODEL: &str = "support";
 
-/// Runs one of the measurements.
+/// Runs one of the benchmarks.
 pub(super) async fn run(mut setup: Setup, command: BenchCommand) -> Outcome {
     match command {
         BenchCommand::Engine { model, prompt_tokens, gen_tokens, batch, repeat, json } => {
@@ -70,7 +70,7 @@ async fn load(setup: Arc<Setup>) -> Outcome<Engine> {
     .await?
 }
 
-/// Asks about the demo store's orders, and runs what the pipeline asked of the model once more.
+/// Asks about the demo store's orders, then runs the pipeline's model requests again.
 async fn try_lookup(setup: Setup, n_replies: usize) -> Outcome<LookupGain> {
     let setup = Arc::new(setup);
     let engine = load(Arc::clone(&setup)).await?;
@@ -86,7 +86,7 @@ async fn try_lookup(setup: Setup, n_replies: usize) -> Outcome<LookupGain> {
     Ok(lookup_gain(&engine, &recorder.recorded()).await?)
 }
 
-/// A question for each of the first orders, from whoever placed it.
+/// A question about each of the first orders, from the customer who placed it.
 fn order_questions(n: usize) -> Outcome<Vec<Ticket>> {
     let DemoStore { customers, orders, .. } = demo_store()?;
     let ticket = |order: &Order| {
@@ -128,36 +128,40 @@ async fn put_under_load(args: LoadArgs) -> Outcome<LoadReport> {
 }
 
 fn print_json(figures: &impl serde::Serialize) -> Outcome {
-    say!("{}", serde_json::to_string_pretty(figures)?);
+    print_line!("{}", serde_json::to_string_pretty(figures)?);
     Ok(())
 }
 
 fn print_embed_rates(rates: &[EmbedRate]) -> Outcome {
-    say!("{:>5} {:>6} {:>12}", "batch", "tokens", "sentences/s");
+    print_line!("{:>5} {:>6} {:>12}", "batch", "tokens", "sentences/s");
     for EmbedRate { batch, tokens, sentences_per_s } in rates {
-        say!("{batch:>5} {tokens:>6} {sentences_per_s:>12.1}");
+        print_line!("{batch:>5} {tokens:>6} {sentences_per_s:>12.1}");
     }
     Ok(())
 }
 
 fn print_rates(rates: &[BatchRates]) -> Outcome {
-    say!("{:>6} {:>14} {:>14}", "batch", "prefill tok/s", "decode tok/s");
+    print_line!("{:>6} {:>14} {:>14}", "batch", "prefill tok/s", "decode tok/s");
     for row in rates {
-        say!("{:>6} {:>14.1} {:>14.1}", row.batch, row.prefill_tps, row.decode_tps);
+        print_line!("{:>6} {:>14.1} {:>14.1}", row.batch, row.prefill_tps, row.decode_tps);
     }
     Ok(())
 }
 
 fn print_gain(gain: &LookupGain) -> Outcome {
-    say!("{} replies of {} tokens, one at a time", gain.n_replies, gain.n_tokens);
-    say!("one by one      {:>8.1} tok/s", gain.plain_tps);
-    say!("prompt lookup   {:>8.1} tok/s, {:.2} times", gain.lookup_tps, gain.lookup_tps / gain.plain_tps);
-    say!("replies that differ: {}", gain.n_different);
+    print_line!("{} replies of {} tokens, one at a time", gain.n_replies, gain.n_tokens);
+    print_line!("one by one      {:>8.1} tok/s", gain.plain_tps);
+    print_line!(
+        "prompt lookup   {:>8.1} tok/s, {:.2} times",
+        gain.lookup_tps,
+        gain.lookup_tps / gain.plain_tps
+    );
+    print_line!("replies that differ: {}", gain.n_different);
     Ok(())
 }
 
 fn print_load(report: &LoadReport) -> Outcome {
-    say!(
+    print_line!(
         "{}: {} requests, {} at a time, {} failed, in {:.1} s",
         report.model,
         report.n_requests,
@@ -165,24 +169,24 @@ fn print_load(report: &LoadReport) -> Outcome {
         report.n_errors,
         report.wall_s
     );
-    say!(
+    print_line!(
         "{} prompt and {} generated tokens; {:.1} generated tok/s, {:.2} answers/s",
         report.prompt_tokens,
         report.completion_tokens,
         report.output_tps,
         report.requests_per_s
     );
-    say!("{:>18} {:>9} {:>9} {:>9} {:>9} {:>9}", "milliseconds", "mean", "p50", "p90", "p99", "max");
+    print_line!("{:>18} {:>9} {:>9} {:>9} {:>9} {:>9}", "milliseconds", "mean", "p50", "p90", "p99", "max");
     let rows = [
         ("to the first token", report.ttft_ms),
         ("between tokens", report.inter_token_ms),
         ("to the end", report.e2e_ms),
     ];
     for (name, Percentiles { mean, p50, p90, p99, max }) in rows {
-        say!("{name:>18} {mean:>9.1} {p50:>9.1} {p90:>9.1} {p99:>9.1} {max:>9.1}");
+        print_line!("{name:>18} {mean:>9.1} {p50:>9.1} {p90:>9.1} {p99:>9.1} {max:>9.1}");
     }
     for (error, n) in &report.errors {
-        say!("{n} × {error}");
+        print_line!("{n} × {error}");
     }
     Ok(())
 }

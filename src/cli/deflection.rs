@@ -15,18 +15,18 @@ use tier0_eval::{
     TicketAnswer, TicketFile,
 };
 
-use super::{Outcome, args::DeflectionArgs, output::say, setup::Setup};
+use super::{Outcome, args::DeflectionArgs, output::print_line, setup::Setup};
 use crate::{
     model::chat::{Message, Role},
     support::{AnswerTicket, Channel, Support, Ticket},
 };
 
-/// Asks all tickets and prints what came of them.
+/// Asks all tickets and prints the report.
 pub(super) async fn run(setup: Setup, args: DeflectionArgs) -> Outcome {
     let file = TicketFile::read(&args.tickets)?;
     let (target, label) = target(setup, &args).await?;
     let provenance = Provenance::new(&file, label, env!("CARGO_PKG_VERSION"));
-    // Without a report to come back to there is nothing to go on with.
+    // Without a report file there is no journal to resume from.
     let scratch = tempfile::tempdir()?;
     let journal = args.json.as_deref().map_or_else(|| scratch.path().join("journal"), journal_of);
     let run = Run { file: &file, provenance, journal: &journal, concurrency: args.concurrency };
@@ -35,18 +35,18 @@ pub(super) async fn run(setup: Setup, args: DeflectionArgs) -> Outcome {
     let record = run.ask_all(target.as_ref(), |progress| show(&bar, &progress)).await?;
     bar.finish_and_clear();
     let report = EvalReport::new(&record);
-    say!("{report}");
+    print_line!("{report}");
     if let Some(path) = &args.json {
         report.write_json(path)?;
     }
     if report.headline.failed.count == 0 {
-        // The run is whole: the next one measures anew.
+        // The run is complete: the next one starts anew.
         fs::remove_file(&journal)?;
     }
     Ok(())
 }
 
-/// Answers are kept beside the report until it is whole.
+/// Path of the journal, which keeps the answers until the report is complete.
 fn journal_of(report: &Path) -> PathBuf {
     let mut name = report.as_os_str().to_owned();
     name.push(".journal");
@@ -57,7 +57,7 @@ fn show(bar: &ProgressBar, progress: &Progress<'_>) {
     bar.set_position(progress.n_done as u64);
 }
 
-/// Who answers, and what the report calls it.
+/// The target of the questions, and its name in the report.
 async fn target(mut setup: Setup, args: &DeflectionArgs) -> Outcome<(Box<dyn AskSupport>, String)> {
     if let Some(url) = &args.url {
         let timeout = Duration::from_secs(args.timeout_s);
@@ -79,7 +79,7 @@ impl AskSupport for InProcess {
     async fn ask(&self, ticket: &eval::Ticket) -> Result<TicketAnswer, AskError> {
         let failed = |error: &dyn std::error::Error| AskError::Other(error.to_string());
         let answer = self.0.answer(&as_handed_over(ticket)).await.map_err(|error| failed(&error))?;
-        // The same way as over the wire: what is measured is what a helpdesk would read.
+        // By way of JSON, so that the benchmark measures what a helpdesk would read.
         let body = json!({"content": answer.content, "support": answer.report});
         serde_json::from_value(body).map_err(|error| failed(&error))
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Outcome, args::IntentsCommand, output::say, setup::Setup};
+use super::{Outcome, args::IntentsCommand, output::print_line, setup::Setup};
 use crate::intent::{Classifier, IntentHead, TrainOptions, evaluate, read_examples, train};
 
 /// Runs one of the intents' commands.
@@ -17,8 +17,8 @@ fn train_head(setup: &Setup, data: &Path, out: &Path) -> Outcome {
     let examples = read_examples(data)?;
     let trained = train(setup.embedder()?.as_ref(), &examples, &TrainOptions::default())?;
     trained.head.save(out)?;
-    say!("{}", trained.cross_validation);
-    say!("the head, trained on {} examples, is in {}", examples.len(), out.display());
+    print_line!("{}", trained.cross_validation);
+    print_line!("the head, trained on {} examples, is in {}", examples.len(), out.display());
     Ok(())
 }
 
@@ -27,8 +27,8 @@ fn eval_head(setup: &Setup, head: Option<&Path>, data: &Path, json: bool) -> Out
     let examples = read_examples(data)?;
     let evaluation = evaluate(&Classifier::new(setup.embedder()?, head)?, &examples)?;
     match json {
-        true => say!("{}", serde_json::to_string_pretty(&evaluation)?),
-        false => say!("{evaluation}"),
+        true => print_line!("{}", serde_json::to_string_pretty(&evaluation)?),
+        false => print_line!("{evaluation}"),
     }
     Ok(())
 }

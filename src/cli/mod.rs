@@ -23,14 +23,14 @@ pub use progress::StderrProgress;
 use args::{Args, Command};
 use setup::Setup;
 
-/// What a command ends with. The text of the error is all that the user sees of it.
+/// The result of a command. The user sees the error as its text only.
 type Outcome<T = ()> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 /// Runs the program and returns its exit code: 0, 1 after an error, 2 after unusable arguments.
 pub fn run() -> ExitCode {
     match dispatch(Args::read()) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if output::is_unread(error.as_ref()) => ExitCode::SUCCESS,
+        Err(error) if output::is_broken_pipe(error.as_ref()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -53,7 +53,7 @@ fn dispatch(args: Args) -> Outcome {
             Command::Bench(command) => bench::run(setup, command).await,
         }
     });
-    // A generation that nobody waits for any more must not hold the process.
+    // A generation whose caller is gone must not keep the process alive.
     runtime.shutdown_background();
     done
 }

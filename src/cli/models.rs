@@ -2,15 +2,15 @@
 
 use tier0_hub::{Manifest, render_list, render_verify};
 
-use super::{Outcome, args::ModelsCommand, output::say, progress::StderrProgress, setup::Setup};
+use super::{Outcome, args::ModelsCommand, output::print_line, progress::StderrProgress, setup::Setup};
 
 /// Runs one of the models' commands.
 pub(super) fn run(setup: &Setup, command: ModelsCommand) -> Outcome {
     match command {
-        ModelsCommand::List => say!("{}", render_list(&setup.hub.list(&setup.catalog))),
+        ModelsCommand::List => print_line!("{}", render_list(&setup.hub.list(&setup.catalog))),
         ModelsCommand::Pull { id } => {
             let local = setup.hub.fetch(setup.catalog.get(&id)?, &StderrProgress::new())?;
-            say!("{id} is in {}", local.dir.display());
+            print_line!("{id} is in {}", local.dir.display());
         }
         ModelsCommand::Verify { id } => verify(setup, id.as_deref())?,
     }
@@ -25,7 +25,7 @@ fn verify(setup: &Setup, id: Option<&str>) -> Outcome {
     let mut n_wrong = 0;
     for manifest in manifests {
         let report = setup.hub.verify(manifest, &StderrProgress::new())?;
-        say!("{}", render_verify(&report));
+        print_line!("{}", render_verify(&report));
         n_wrong += usize::from(!report.is_ok());
     }
     match n_wrong {

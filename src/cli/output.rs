@@ -1,4 +1,4 @@
-//! What commands print. A reader who has seen enough (`| head`) ends a command, and breaks nothing.
+//! Output of commands. A closed pipe (`| head`) ends a command without an error.
 
 use std::{
     fmt,
@@ -7,20 +7,20 @@ use std::{
 
 use super::Outcome;
 
-/// Prints a line, or returns from the function with what hinders it.
-macro_rules! say {
+/// Prints a line, or returns the error from the function.
+macro_rules! print_line {
     ($($argument:tt)*) => {
-        $crate::cli::output::line(format_args!($($argument)*))?
+        $crate::cli::output::write_line(format_args!($($argument)*))?
     };
 }
-pub(super) use say;
+pub(super) use print_line;
 
-/// Prints a line to standard output.
-pub(super) fn line(text: fmt::Arguments<'_>) -> Outcome {
+/// Writes a line to standard output.
+pub(super) fn write_line(text: fmt::Arguments<'_>) -> Outcome {
     Ok(writeln!(io::stdout().lock(), "{text}")?)
 }
 
-/// Whether a command ended because nobody reads any further.
-pub(super) fn is_unread(error: &(dyn std::error::Error + 'static)) -> bool {
+/// Whether a command ended because the reader of its output closed the pipe.
+pub(super) fn is_broken_pipe(error: &(dyn std::error::Error + 'static)) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == ErrorKind::BrokenPipe)
 }

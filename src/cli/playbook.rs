@@ -1,4 +1,4 @@
-//! `tier0 playbook`: checks the store's rules, runs their examples, puts them in place.
+//! `tier0 playbook`: checks the store's rules, runs their examples, installs them.
 
 use std::{io::Write, path::Path};
 
@@ -8,7 +8,7 @@ use tier0_store::OrderStore;
 use super::{
     Outcome,
     args::PlaybookCommand,
-    output::say,
+    output::print_line,
     setup::{PLAYBOOK_FILE, Setup, passages, read_playbook},
 };
 use crate::support::ChoiceClassifiers;
@@ -35,18 +35,18 @@ async fn check(setup: &Setup, file: Option<&Path>) -> Outcome {
     let playbook = chosen(setup, file).await?;
     let mut findings = playbook.check();
     if file.is_none() {
-        // A file on its own may be for another store, whose articles are not at hand.
+        // A playbook file may be for another store, whose articles are not available here.
         let articles = setup.open_store().await?.store.articles().await?;
         let ids: Vec<String> = passages(articles).into_iter().map(|passage| passage.id).collect();
         findings.extend(playbook.check_citations(&ids));
     }
     for finding in &findings {
-        say!("{finding}");
+        print_line!("{finding}");
     }
     let n_errors = findings.iter().filter(|finding| finding.severity() == Severity::Error).count();
     match n_errors {
         0 => {
-            say!("{} intents, no errors", playbook.intents().count());
+            print_line!("{} intents, no errors", playbook.intents().count());
             Ok(())
         }
         n => Err(format!("{n} errors in the playbook").into()),
@@ -57,15 +57,15 @@ fn test(setup: &Setup, playbook: &Playbook) -> Outcome {
     let results = playbook.test();
     let failed: Vec<_> = results.iter().filter(|result| !result.problems.is_empty()).collect();
     for result in &failed {
-        say!("{}", result.name);
+        print_line!("{}", result.name);
         for problem in &result.problems {
-            say!("  {problem}");
+            print_line!("  {problem}");
         }
     }
-    say!("{} of {} examples come out right", results.len() - failed.len(), results.len());
+    print_line!("{} of {} examples come out right", results.len() - failed.len(), results.len());
     let embed = tokio::task::block_in_place(|| setup.embedder())?;
     for (slot, evaluation) in ChoiceClassifiers::learn(playbook, &embed)?.evaluations() {
-        say!(
+        print_line!(
             "slot {slot}: {:.0} % of its {} examples are read right by what has not seen them",
             100.0 * evaluation.accuracy,
             evaluation.n_examples
@@ -74,7 +74,7 @@ fn test(setup: &Setup, playbook: &Playbook) -> Outcome {
     if failed.is_empty() { Ok(()) } else { Err(format!("{} examples come out wrong", failed.len()).into()) }
 }
 
-/// Copies a playbook that can be read into the data folder, whole or not at all.
+/// Copies a valid playbook into the data folder, atomically.
 pub(super) fn install(setup: &Setup, file: &Path) -> Outcome {
     read_playbook(file)?;
     let target = setup.data_dir().join(PLAYBOOK_FILE);
@@ -83,6 +83,6 @@ pub(super) fn install(setup: &Setup, file: &Path) -> Outcome {
     copy.write_all(&std::fs::read(file)?)?;
     copy.as_file().sync_all()?;
     copy.persist(&target)?;
-    say!("installed {}", target.display());
+    print_line!("installed {}", target.display());
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! `tier0 serve`: loads everything, then answers over HTTP until it is told to stop.
+//! `tier0 serve`: loads everything, then answers over HTTP until Ctrl-C or SIGTERM.
 
 use std::{io::Write, sync::Arc};
 
@@ -26,7 +26,7 @@ pub(super) async fn run(mut setup: Setup, args: ServeArgs) -> Outcome {
     }
     server.port = args.port.unwrap_or(server.port);
     setup.config.check()?;
-    // The port first: to learn after a long download that it is taken would be late.
+    // The port comes first, so that a taken port is reported before a long download.
     let listener = listen(&setup.config.server).await?;
     let setup = Arc::new(setup);
     let metrics = Arc::new(Metrics::new());
@@ -45,9 +45,9 @@ pub(super) async fn run(mut setup: Setup, args: ServeArgs) -> Outcome {
     let support = setup.support(&open, embed, Arc::new(engine.clone()), Arc::clone(&actions)).await?;
     let language_models: Vec<Arc<dyn Generate>> = vec![Arc::new(engine)];
     let config = setup.config.server.clone();
-    let greeting = greeting(&config, listener.local_addr()?, &model.id, &open).await?;
-    // Whoever started the server may have stopped reading: no reason not to serve.
-    let _ = writeln!(std::io::stdout(), "{greeting}");
+    let banner = banner(&config, listener.local_addr()?, &model.id, &open).await?;
+    // A closed standard output is no reason not to serve.
+    let _ = writeln!(std::io::stdout(), "{banner}");
     let support = Arc::new(support);
     let warming = Arc::clone(&support);
     tokio::spawn(async move {
@@ -56,7 +56,7 @@ pub(super) async fn run(mut setup: Setup, args: ServeArgs) -> Outcome {
         }
     });
     let state = AppState::new(language_models, support, actions, metrics, config);
-    Ok(api::serve(listener, state, told_to_stop()).await?)
+    Ok(api::serve(listener, state, shutdown_signal()).await?)
 }
 
 async fn listen(server: &Server) -> Outcome<TcpListener> {
@@ -74,7 +74,7 @@ async fn listen(server: &Server) -> Outcome<TcpListener> {
 }
 
 /// Resolves at Ctrl-C or SIGTERM.
-async fn told_to_stop() {
+async fn shutdown_signal() {
     let interrupted = tokio::signal::ctrl_c();
     #[cfg(unix)]
     {
@@ -87,12 +87,12 @@ async fn told_to_stop() {
             return;
         }
     }
-    // Without a handler for the signal the process ends by it, which is what was asked for.
+    // Without a handler the signal itself ends the process.
     let _ = interrupted.await;
 }
 
-/// What is printed once the server is ready: where it is, and what to try.
-async fn greeting(
+/// The text that is printed once the server is ready: its address, and a request to try.
+async fn banner(
     server: &Server,
     address: std::net::SocketAddr,
     model: &str,

@@ -18,7 +18,7 @@ use super::{
     progress::StderrProgress,
 };
 use crate::{
-    actions::{ActionDesk, ActionKey, Execute, StoreExecutor, Webhook, WebhookExecutor},
+    actions::{ActionKey, ActionService, Execute, StoreExecutor, Webhook, WebhookExecutor},
     config::{self, Config, KvType, Log, SupportMode},
     embed::{Embed, MiniLm},
     engine::{Engine, Generate, LoadSpec, Observe, Unobserved},
@@ -29,19 +29,19 @@ use crate::{
     telemetry,
 };
 
-/// The demo store is the same on every machine.
+/// Seed of the demo store, so that it is the same on every machine.
 const DEMO_SEED: u64 = 7;
 const DEMO_NAME: &str = "Larkmoor";
 /// Files of the data folder: imported data, and the demo store, which is used until there is any.
 const STORE_FILE: &str = "store.sqlite";
 const DEMO_FILE: &str = "demo.sqlite";
 const INDEX_DIR: &str = "index";
-/// What confirmation tokens are signed with.
+/// The key that confirmation tokens are signed with.
 const KEY_FILE: &str = "action.key";
 /// The store's rules, in the data folder.
 pub(super) const PLAYBOOK_FILE: &str = "playbook.toml";
 
-/// What every command starts from.
+/// Configuration, models and data folder, which every command starts from.
 pub(super) struct Setup {
     pub(super) config: Config,
     pub(super) hub: Hub,
@@ -71,7 +71,7 @@ impl Setup {
         config.models.offline |= args.offline;
         let serves = matches!(args.command, None | Some(Command::Serve(_)));
         if !serves && config.log == Log::default() {
-            // What a server logs of its work is in the way of a command's output.
+            // A server's log would get in the way of a command's output.
             config.log.level = "warn".to_owned();
         }
         telemetry::init(&config.log)?;
@@ -99,7 +99,7 @@ impl Setup {
         }
     }
 
-    /// The configured language model's file, fetched if it has to be. Blocks.
+    /// The configured language model's file, fetched if it is missing. Blocks.
     pub(super) fn language_model(&self) -> Outcome<ChosenModel> {
         let wanted = self.config.model.id_or_path.as_str();
         if is_path(wanted) {
@@ -132,7 +132,7 @@ impl Setup {
         })?)
     }
 
-    /// Loads the embedding model, fetched if it has to be. Blocks.
+    /// Loads the embedding model, fetched if it is missing. Blocks.
     pub(super) fn embedder(&self) -> Outcome<Arc<dyn Embed>> {
         let local = self.fetch(DEFAULT_EMBEDDING_MODEL, ModelKind::Embedding)?;
         Ok(Arc::new(MiniLm::load(&local.dir, &open_device(self.config.model.device)?)?))
@@ -162,7 +162,7 @@ impl Setup {
         self.open_demo_store().await
     }
 
-    /// The demo store, made where it is not there.
+    /// The demo store, created if it is missing.
     pub(super) async fn open_demo_store(&self) -> Outcome<OpenStore> {
         let store = SqliteStore::open(&self.data_dir.join(DEMO_FILE)).await?;
         if store.counts().await?.customers == 0 {
@@ -171,19 +171,19 @@ impl Setup {
         Ok(OpenStore { store, is_demo: true })
     }
 
-    /// The store of imported data, created if it is not there.
+    /// The store of imported data, created if it is missing.
     pub(super) async fn create_store(&self) -> Outcome<SqliteStore> {
         Ok(SqliteStore::open(&self.data_dir.join(STORE_FILE)).await?)
     }
 
-    /// Where actions on a store are proposed and confirmed.
-    pub(super) fn actions(&self, open: &OpenStore) -> Outcome<Arc<ActionDesk>> {
+    /// The service that proposes and confirms actions on a store.
+    pub(super) fn actions(&self, open: &OpenStore) -> Outcome<Arc<ActionService>> {
         let key = ActionKey::open_or_create(&self.data_dir.join(KEY_FILE))?;
         let lifetime = Duration::from_secs(60 * self.config.actions.token_minutes);
-        Ok(Arc::new(ActionDesk::new(open.store.clone(), key, self.executor(open)?, lifetime)))
+        Ok(Arc::new(ActionService::new(open.store.clone(), key, self.executor(open)?, lifetime)))
     }
 
-    /// What carries actions out: the shop's hook where there is one, else the store itself.
+    /// The executor of actions: the shop's webhook if one is configured, else the store itself.
     fn executor(&self, open: &OpenStore) -> Outcome<Arc<dyn Execute>> {
         let config = &self.config.actions;
         if config.webhook_url.is_empty() {
@@ -215,7 +215,7 @@ impl Setup {
         open: &OpenStore,
         embed: Arc<dyn Embed>,
         llm: Arc<dyn Generate>,
-        actions: Arc<ActionDesk>,
+        actions: Arc<ActionService>,
     ) -> Outcome<Support> {
         let articles = open.store.articles().await?;
         let (index_dir, embedder) = (self.data_dir.join(INDEX_DIR), Arc::clone(&embed));
@@ -288,7 +288,7 @@ async fn choices(playbook: Option<Arc<Playbook>>, embed: Arc<dyn Embed>) -> Outc
     Ok(tokio::task::spawn_blocking(move || ChoiceClassifiers::learn(&playbook, &embed)).await??)
 }
 
-/// Whether the user named a file rather than a model: model ids have neither slash nor suffix.
+/// Whether the user named a file and not a model: model ids have neither a slash nor the suffix.
 fn is_path(text: &str) -> bool {
     text.ends_with(".gguf") || text.contains(['/', '\\']) || Path::new(text).is_file()
 }
@@ -302,7 +302,7 @@ pub(super) fn passages(articles: Vec<tier0_store::Article>) -> Vec<Passage> {
     retrieval::passages(&articles.collect::<Vec<_>>())
 }
 
-/// The demo store, as it is made on a fresh machine today.
+/// The demo store, generated for today.
 pub(super) fn demo_store() -> Outcome<demo::DemoStore> {
     Ok(demo::generate(DEMO_SEED, Utc::now().date_naive())?)
 }

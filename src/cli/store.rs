@@ -5,7 +5,7 @@ use tier0_store::{OrderStore, import_native};
 use super::{
     Outcome,
     args::{ImportFormat, StoreCommand},
-    output::say,
+    output::print_line,
     playbook::install,
     setup::{PLAYBOOK_FILE, Setup, demo_store},
 };
@@ -16,7 +16,7 @@ pub(super) async fn run(setup: &Setup, command: StoreCommand) -> Outcome {
         StoreCommand::Import { from: ImportFormat::Native, dir } => {
             let store = setup.create_store().await?;
             let summary = import_native(&store, &dir).await?;
-            say!("imported {}:\n{summary}", dir.display());
+            print_line!("imported {}:\n{summary}", dir.display());
             let playbook = dir.join(PLAYBOOK_FILE);
             if playbook.exists() {
                 install(setup, &playbook)?;
@@ -24,13 +24,13 @@ pub(super) async fn run(setup: &Setup, command: StoreCommand) -> Outcome {
         }
         StoreCommand::Demo { dir } => {
             demo_store()?.write_to(&dir)?;
-            say!("the demo store is in {}; bring it in with `tier0 store import {0}`", dir.display());
+            print_line!("the demo store is in {}; bring it in with `tier0 store import {0}`", dir.display());
         }
         StoreCommand::Info => {
             let open = setup.open_store().await?;
             let counts = open.store.counts().await?;
             let which = if open.is_demo { "demo store (nothing has been imported)" } else { "imported data" };
-            say!(
+            print_line!(
                 "{which}: {} customers, {} orders, {} products with {} variants, {} articles",
                 counts.customers,
                 counts.orders,

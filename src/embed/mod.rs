@@ -1,4 +1,4 @@
-//! Sentence embeddings: text in, unit vectors out. Intent and retrieval compare these.
+//! Sentence embeddings: text in, unit vectors out. `intent` and `retrieval` compare the vectors.
 //!
 //! Place in the path: below `intent` and `retrieval`, which only know the trait [`Embed`];
 //! [`MiniLm`] is the model that the server runs behind it.
@@ -9,7 +9,7 @@ pub(crate) mod testing;
 
 pub use bert::MiniLm;
 
-/// Why a text could not be embedded, or the embedding model not loaded.
+/// Why the embedding model could not be loaded, or a text not embedded.
 #[derive(Debug, thiserror::Error)]
 pub enum EmbedError {
     /// A file of the model is missing or cannot be read.
@@ -17,7 +17,7 @@ pub enum EmbedError {
     Load {
         /// The folder or file.
         path: std::path::PathBuf,
-        /// What went wrong.
+        /// What is wrong with it.
         reason: String,
     },
     /// The text could not be tokenised or run.

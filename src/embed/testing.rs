@@ -57,7 +57,7 @@ pub(crate) fn real_model() -> Option<Arc<MiniLm>> {
         .clone()
 }
 
-/// Where [`real_model`] looks.
+/// The folder that [`real_model`] loads from.
 pub(crate) fn real_model_dir() -> Option<PathBuf> {
     Some(models_dir()?.join("all-minilm-l6-v2"))
 }

@@ -1,8 +1,8 @@
-//! The KV cache's blocks: which are free, and how many references hold each of the others.
+//! The block pool of the KV cache: which blocks are free, and the reference counts of the others.
 
 use crate::model::BlockId;
 
-/// Counts references to blocks. It knows nothing of who holds them or of what lies in them.
+/// Counts references to blocks. It does not know the holders of the references or the blocks' contents.
 #[derive(Debug)]
 pub(super) struct BlockPool {
     n_references: Vec<u32>,
@@ -15,28 +15,28 @@ impl BlockPool {
         Self { n_references: vec![0; n_blocks], free: (0..n_blocks as u32).rev().map(BlockId).collect() }
     }
 
-    /// A free block, now held by one reference.
+    /// Takes a free block, with one reference.
     pub(super) fn allocate(&mut self) -> Option<BlockId> {
         let block = self.free.pop()?;
         self.n_references[block.0 as usize] = 1;
         Some(block)
     }
 
-    /// Adds a reference to a block that is held already.
+    /// Adds a reference to a block that has one.
     ///
     /// # Panics
-    /// When the block is free: its content is no longer what the caller takes it for, and going on
-    /// would show one request's tokens to another.
+    /// When the block is free: its content is not what the caller expects, and going on would show one
+    /// request's tokens to another.
     pub(super) fn retain(&mut self, block: BlockId) {
         let count = &mut self.n_references[block.0 as usize];
         assert!(*count > 0, "block {} is retained, but free", block.0);
         *count += 1;
     }
 
-    /// Gives a reference back, and the block with it when it was the last. Tells whether it was.
+    /// Releases a reference, and frees the block when it was the last. Returns whether it was.
     ///
     /// # Panics
-    /// When the block is free already, for the reason given at [`Self::retain`].
+    /// When the block is free already, for the same reason as [`Self::retain`].
     pub(super) fn release(&mut self, block: BlockId) -> bool {
         let count = &mut self.n_references[block.0 as usize];
         assert!(*count > 0, "block {} is released, but free", block.0);
@@ -48,17 +48,17 @@ impl BlockPool {
         freed
     }
 
-    /// Blocks that nobody holds.
+    /// Number of free blocks.
     pub(super) fn n_free(&self) -> usize {
         self.free.len()
     }
 
-    /// All blocks.
+    /// Number of all blocks.
     pub(super) fn n_blocks(&self) -> usize {
         self.n_references.len()
     }
 
-    /// The references that hold each block.
+    /// Reference count of each block.
     #[cfg(test)]
     pub(super) fn n_references(&self) -> &[u32] {
         &self.n_references

@@ -1,34 +1,41 @@
-//! One request while it runs: draws its tokens, turns them into events, notices its end.
+//! One request while it runs: samples its tokens, turns them into events, notices its end.
 
 use std::time::Instant;
 
 use tokio::sync::{OwnedSemaphorePermit, mpsc::UnboundedSender};
 
 use super::{
-    EngineError, Event, FinishReason, Request, Sampler, TokenLogprob, Usage, constraint::Constraint,
-    lookup::Lookup, observe::Observe, sampler::likelihood, text::TextStream,
+    constraint::Constraint,
+    drafter::PromptLookup,
+    error::EngineError,
+    event::{Event, FinishReason, TokenLogprob, Usage},
+    observe::Observe,
+    request::Request,
+    sampler::{Sampler, likelihood},
+    text::TextStream,
 };
 use crate::model::{TokenId, Tokenizer};
 
-/// A request, where its events go, and its place among those that may be under way.
+/// A request on its way to the worker: checked, its grammar compiled, with the sender of its events and
+/// the permit that counts it among the at most `MAX_REQUESTS` open ones.
 pub(super) struct Job {
     pub(super) request: Request,
     /// [`Request::max_tokens`], filled in and capped at what the context leaves.
     pub(super) max_tokens: usize,
-    /// [`Request::grammar`], compiled.
+    /// The compiled [`Request::grammar`].
     pub(super) constraint: Option<Constraint>,
     pub(super) events: UnboundedSender<Result<Event, EngineError>>,
     pub(super) arrived: Instant,
     pub(super) permit: OwnedSemaphorePermit,
 }
 
-/// A request that the scheduler knows of.
+/// A request that the scheduler has accepted: its sampler, its text so far, and where its events go.
 pub(super) struct Generation {
     events: UnboundedSender<Result<Event, EngineError>>,
     sampler: Sampler,
     constraint: Option<Constraint>,
     text: TextStream,
-    lookup: Option<Lookup>,
+    drafter: Option<PromptLookup>,
     stop_tokens: Vec<TokenId>,
     ignore_end: bool,
     n_logprobs: Option<usize>,
@@ -36,21 +43,21 @@ pub(super) struct Generation {
     usage: Usage,
     arrived: Instant,
     last_token: Option<Instant>,
-    /// Frees the request's place when it ends, however it ends.
+    /// Dropped when the request ends, however it ends; a new request may then take it.
     _permit: OwnedSemaphorePermit,
 }
 
-/// What one step brought a sequence.
+/// The result of one step for a sequence.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Progress {
-    /// Tokens to go on with; all but the last agree with the drafts.
+pub(super) struct StepOutcome {
+    /// The accepted tokens; all but the last agree with the drafts.
     pub(super) accepted: Vec<TokenId>,
     /// Whether the request has ended.
     pub(super) ended: bool,
 }
 
 impl Generation {
-    /// Splits a job into what the scheduler needs (its prompt) and what stays here.
+    /// Splits a job into the prompt, for the scheduler, and everything else.
     pub(super) fn new(job: Job, tokenizer: &Tokenizer) -> (Vec<TokenId>, Self) {
         let Job { request, max_tokens, constraint, events, arrived, permit } = job;
         let generation = Self {
@@ -58,7 +65,7 @@ impl Generation {
             sampler: Sampler::new(request.sampling, &request.prompt),
             constraint,
             text: TextStream::new(tokenizer, &request.stop),
-            lookup: Lookup::new(request.speculation, &request.prompt),
+            drafter: PromptLookup::new(request.speculation, &request.prompt),
             stop_tokens: request.stop_tokens,
             ignore_end: request.ignore_end,
             n_logprobs: request.n_logprobs,
@@ -71,73 +78,74 @@ impl Generation {
         (request.prompt, generation)
     }
 
-    /// Whether its reader is gone.
+    /// Whether the receiver of the events was dropped.
     pub(super) fn is_cancelled(&self) -> bool {
         self.events.is_closed()
     }
 
-    /// Notes how much of the prompt needed no computation.
+    /// Records how many tokens of the prompt the prefix cache held.
     pub(super) fn admitted(&mut self, n_cached_tokens: usize) {
         self.usage.cached_tokens = n_cached_tokens;
     }
 
-    /// What follows `tokens`, the whole sequence so far: what the grammar forces, else a guess that is
-    /// worth its while in a step of `n_rows`.
+    /// Draft tokens after `tokens`, the whole sequence so far: the tokens that the grammar forces, else
+    /// guesses that pay in a step of `n_rows` rows.
     pub(super) fn propose(&mut self, tokens: &[TokenId], n_rows: usize) -> Vec<TokenId> {
         let forced = self.constraint.as_mut().map_or_else(Vec::new, Constraint::forced_tokens);
         if !forced.is_empty() {
             return forced;
         }
-        let mut guessed = self.lookup.as_mut().map_or_else(Vec::new, |lookup| lookup.propose(tokens, n_rows));
+        let mut guessed =
+            self.drafter.as_mut().map_or_else(Vec::new, |drafter| drafter.propose(tokens, n_rows));
         if let Some(constraint) = &mut self.constraint {
-            // A constraint that cannot go on says so when it is asked for its mask.
+            // A constraint that cannot go on reports it when its mask is computed.
             guessed.truncate(constraint.n_acceptable(&guessed).unwrap_or(0));
         }
         guessed
     }
 
-    /// The request's grammar, whose next mask is to be computed beside the forward pass.
+    /// The request's grammar; its next mask is computed during the forward pass.
     pub(super) fn constraint(&mut self) -> Option<&mut Constraint> {
         self.constraint.as_mut()
     }
 
-    /// Draws a token from each row of logits as long as the drafts before it came true.
+    /// Samples a token from each row of logits as long as the drafts before it were right.
     pub(super) fn advance<'a>(
         &mut self,
         rows: impl Iterator<Item = &'a [f32]>,
         drafts: &[TokenId],
         tokenizer: &Tokenizer,
         observer: &dyn Observe,
-    ) -> Progress {
+    ) -> StepOutcome {
         let mut accepted = Vec::new();
         let mut ended = false;
         for (i, row) in rows.enumerate() {
-            let Some(token) = self.draw(row) else {
+            let Some(token) = self.sample(row) else {
                 ended = true;
                 break;
             };
             accepted.push(token);
-            self.tell_time(observer);
-            ended = self.take(token, row, tokenizer, observer);
+            self.record_latency(observer);
+            ended = self.append(token, row, tokenizer, observer);
             if ended || drafts.get(i) != Some(&token) {
                 break;
             }
         }
-        if let Some(lookup) = &mut self.lookup {
+        if let Some(drafter) = &mut self.drafter {
             let n_right = accepted.iter().zip(drafts).filter(|(token, draft)| token == draft).count();
-            lookup.learn(drafts.len(), n_right);
+            drafter.update(drafts.len(), n_right);
         }
-        Progress { accepted, ended }
+        StepOutcome { accepted, ended }
     }
 
-    /// The next token; `None`, and the reader told, where the grammar cannot be followed any further.
-    fn draw(&mut self, row: &[f32]) -> Option<TokenId> {
+    /// The next token. Where the grammar cannot be followed any further, sends the error and returns `None`.
+    fn sample(&mut self, row: &[f32]) -> Option<TokenId> {
         let Some(constraint) = &mut self.constraint else { return Some(self.sampler.sample(row, None)) };
-        let drawn = constraint.mask().cloned().and_then(|mask| {
+        let sampled = constraint.mask().cloned().and_then(|mask| {
             let token = self.sampler.sample(row, Some(&|logits| mask.apply(logits)));
             constraint.accept(token).map(|_| token)
         });
-        match drawn {
+        match sampled {
             Ok(token) => Some(token),
             Err(error) => {
                 let _ = self.events.send(Err(EngineError::Grammar { reason: error.to_string() }));
@@ -146,13 +154,13 @@ impl Generation {
         }
     }
 
-    /// Whether the grammar leaves nothing but the end.
-    fn is_whole(&self) -> bool {
+    /// Whether the grammar allows nothing but an end token.
+    fn is_complete(&self) -> bool {
         self.constraint.as_ref().is_some_and(Constraint::is_done)
     }
 
-    /// Takes a token into the text; whether the request ends with it.
-    fn take(&mut self, token: TokenId, row: &[f32], tokenizer: &Tokenizer, observer: &dyn Observe) -> bool {
+    /// Appends a token to the text. Returns whether the request ends with it.
+    fn append(&mut self, token: TokenId, row: &[f32], tokenizer: &Tokenizer, observer: &dyn Observe) -> bool {
         self.usage.completion_tokens += 1;
         let is_end = tokenizer.is_end(token) && !self.ignore_end;
         if is_end || self.stop_tokens.contains(&token) {
@@ -170,7 +178,7 @@ impl Generation {
         self.send_text(piece.text);
         if piece.stopped {
             self.finish(FinishReason::Stop, observer);
-        } else if self.is_whole() {
+        } else if self.is_complete() {
             self.flush();
             self.finish(FinishReason::Stop, observer);
         } else if self.usage.completion_tokens >= self.max_tokens {
@@ -182,7 +190,8 @@ impl Generation {
         true
     }
 
-    fn tell_time(&mut self, observer: &dyn Observe) {
+    /// Reports the time to the first token, or between the last two.
+    fn record_latency(&mut self, observer: &dyn Observe) {
         let now = Instant::now();
         match self.last_token.replace(now) {
             None => observer.first_token(now - self.arrived),
@@ -190,7 +199,7 @@ impl Generation {
         }
     }
 
-    /// Sends what was held back.
+    /// Sends the text that was held back.
     fn flush(&mut self) {
         let rest = self.text.finish();
         self.send_text(rest);
@@ -203,7 +212,7 @@ impl Generation {
 
     /// Ends with an error.
     pub(super) fn fail(self, error: EngineError) {
-        // A reader that is gone as well needs no word of it.
+        // The receiver may be gone; ignore the error.
         let _ = self.events.send(Err(error));
     }
 
@@ -214,7 +223,7 @@ impl Generation {
     }
 
     fn send(&self, event: Event) {
-        // Should the reader be gone, the worker notices before the next step.
+        // The receiver may be gone; the worker notices before the next step.
         let _ = self.events.send(Ok(event));
     }
 }

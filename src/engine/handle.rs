@@ -1,4 +1,4 @@
-//! The engine's handle: checks requests at the door and hands them to the worker.
+//! The engine's handle: checks requests and sends them to the worker.
 
 use std::{
     collections::BTreeMap,
@@ -13,9 +13,13 @@ use tokio::sync::{Semaphore, mpsc, watch};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 
 use super::{
-    EngineError, Event, EventStream, FinishReason, Generate, Grammar, ModelInfo, Observe, Request, Usage,
+    Generate, ModelInfo,
     constraint::{Constraint, ConstraintFactory, VocabularyError},
+    error::EngineError,
+    event::{Event, EventStream, FinishReason, Usage},
     generation::Job,
+    observe::Observe,
+    request::{Grammar, Request},
     scheduler::{Scheduler, SchedulerConfig, Stats},
     worker::Worker,
 };
@@ -26,33 +30,33 @@ use crate::model::{
 
 /// Tokens in a block of the KV cache.
 const BLOCK_SIZE: usize = 16;
-/// Sequences that run at the same time.
+/// Most sequences that run at the same time (vLLM's `max_num_seqs`).
 const MAX_RUNNING: usize = 64;
-/// Requests that may be under way or wait; the next one is refused.
+/// Most requests that run or wait; the next one is refused.
 const MAX_REQUESTS: usize = 512;
-/// Tokens of one step.
+/// Most tokens of one step (vLLM's `max_num_batched_tokens`).
 const MAX_BATCH_TOKENS: usize = 512;
-/// Tokens of prompts in a step that others decode in: how long these wait for their next token.
+/// Most prefill tokens in a step that also decodes: they delay the decoding sequences' next token.
 const PREFILL_CHUNK: usize = 128;
-/// Steps after which a request of low priority counts as urgent.
-const BATCH_PATIENCE_STEPS: u64 = 2000;
+/// Steps after which a batch request counts as interactive.
+const BATCH_AGING_STEPS: u64 = 2000;
 
 /// Which model to load, and how.
 #[derive(Clone)]
 pub struct LoadSpec {
     /// The name under which it is served.
     pub id: String,
-    /// The GGUF file.
+    /// Path of the GGUF file.
     pub path: PathBuf,
-    /// Where it runs.
+    /// The device that runs it.
     pub device: Device,
     /// Most tokens of prompt and completion together; the model's own limit and the KV cache cap it.
     pub context_length: usize,
     /// Memory of the KV cache.
     pub kv_memory_bytes: usize,
-    /// What the KV cache holds: bf16, or f32 to compare with.
+    /// Element type of the KV cache: bf16, or f32 for comparisons.
     pub kv_type: DType,
-    /// Who watches it.
+    /// Receives the engine's load and latencies.
     pub observer: Arc<dyn Observe>,
 }
 
@@ -64,20 +68,20 @@ pub struct Engine {
     template: Arc<ChatTemplate>,
     constraints: Arc<OnceLock<Result<ConstraintFactory, VocabularyError>>>,
     capacity: usize,
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     jobs: mpsc::UnboundedSender<Job>,
     stats: watch::Receiver<Stats>,
 }
 
-/// A model in memory, with the text side that belongs to it.
+/// A model in memory, with its tokenizer and chat template.
 pub struct LoadedModel<M> {
     /// The model and its cache.
     pub model: M,
-    /// Its tokenizer.
+    /// Text to token ids and back.
     pub tokenizer: Tokenizer,
-    /// Its chat template.
+    /// Messages to a prompt.
     pub template: ChatTemplate,
-    /// Its name and limits.
+    /// The model's name and its limit.
     pub info: ModelInfo,
 }
 
@@ -118,10 +122,10 @@ impl Engine {
             max_running: MAX_RUNNING,
             prefill_chunk: PREFILL_CHUNK,
             max_waiting: MAX_REQUESTS,
-            batch_patience_steps: BATCH_PATIENCE_STEPS,
+            batch_aging_steps: BATCH_AGING_STEPS,
         })
         .map_err(|e| ModelError::Cache(e.to_string()))?;
-        let (jobs, taken) = mpsc::unbounded_channel();
+        let (jobs, receiver) = mpsc::unbounded_channel();
         let (stats, watched) = watch::channel(scheduler.stats());
         let tokenizer = Arc::new(tokenizer);
         let worker = Worker {
@@ -131,17 +135,17 @@ impl Engine {
             scheduler,
             observer,
             stats,
-            under_way: BTreeMap::new(),
-            n_taken: 0,
+            running: BTreeMap::new(),
+            next_id: 0,
         };
-        std::thread::spawn(move || worker.run(taken));
+        std::thread::spawn(move || worker.run(receiver));
         Ok(Self {
             info: Arc::new(info),
             tokenizer,
             template: Arc::new(template),
             constraints: Arc::default(),
             capacity: cache.n_tokens(),
-            places: Arc::new(Semaphore::new(MAX_REQUESTS)),
+            permits: Arc::new(Semaphore::new(MAX_REQUESTS)),
             jobs,
             stats: watched,
         })
@@ -152,7 +156,7 @@ impl Engine {
         *self.stats.borrow()
     }
 
-    /// What may be generated for a request: what it asks for, within what the context leaves.
+    /// Most tokens to generate: the request's `max_tokens`, capped at what the context leaves.
     fn max_tokens(&self, request: &Request) -> Result<usize, EngineError> {
         let (prompt_tokens, context_length) = (request.prompt.len(), self.info.context_length);
         if prompt_tokens == 0 {
@@ -165,12 +169,12 @@ impl Engine {
         let max_tokens = request.max_tokens.map_or(room, |max| max.min(room));
         let n_tokens = prompt_tokens + max_tokens;
         if n_tokens > self.capacity {
-            return Err(EngineError::NeverFits { n_tokens, capacity: self.capacity });
+            return Err(EngineError::ExceedsCapacity { n_tokens, capacity: self.capacity });
         }
         Ok(max_tokens)
     }
 
-    /// The vocabulary is prepared for grammars with the first of them: that takes most of a second.
+    /// Compiles a grammar. The first call prepares the vocabulary, which takes most of a second.
     fn compile(&self, grammar: &Grammar) -> Result<Constraint, EngineError> {
         let factory = self.constraints.get_or_init(|| ConstraintFactory::for_tokenizer(&self.tokenizer));
         let factory = factory.as_ref().map_err(|e| EngineError::Grammar { reason: e.to_string() })?;
@@ -204,7 +208,7 @@ impl Generate for Engine {
             return Ok(Box::pin(stream::iter([Ok(nothing)])));
         }
         let full = |_| EngineError::QueueFull { waiting: self.stats().n_waiting };
-        let permit = Arc::clone(&self.places).try_acquire_owned().map_err(full)?;
+        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(full)?;
         let constraint = request.grammar.as_ref().map(|grammar| self.compile(grammar)).transpose()?;
         let (events, stream) = mpsc::unbounded_channel();
         let job = Job { request, max_tokens, constraint, events, arrived, permit };

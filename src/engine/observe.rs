@@ -1,22 +1,26 @@
-//! What an engine tells whoever watches it: its load after each step, and how long requests took.
+//! What an engine reports to its observer: its load after each step, and the latencies of requests.
 
 use std::time::Duration;
 
-use super::{FinishReason, Usage, scheduler::Stats};
+use super::{
+    event::{FinishReason, Usage},
+    scheduler::Stats,
+};
 
-/// Watches an engine. Called from its worker between steps, so it has to be quick.
+/// Observes an engine. The worker calls it between steps, so it has to be quick.
 pub trait Observe: Send + Sync {
     /// A step has ended.
     fn step(&self, stats: &Stats);
-    /// A request has its first token, so long after it came.
+    /// A request has its first token; `after` is the time since its arrival.
     fn first_token(&self, after: Duration);
-    /// A request has its next token, so long after the one before.
+    /// A request has its next token; `after` is the time since the token before.
     fn next_token(&self, after: Duration);
-    /// A request has ended by itself, so long after it came. Cancelled ones do not tell.
+    /// A request has ended; `after` is the time since its arrival. Not called for cancelled or failed
+    /// requests.
     fn finished(&self, reason: FinishReason, usage: Usage, after: Duration);
 }
 
-/// Watches nothing.
+/// An observer that ignores everything.
 #[derive(Debug, Clone, Copy)]
 pub struct Unobserved;
 

@@ -2,8 +2,8 @@
 //!
 //! A node stands for the tokens at positions `start..end` of its path from the root. It references
 //! the physical blocks of the block indices that this range reaches into, `start / B` to
-//! `ceil(end / B)`. A block's first slots may belong to the node's ancestors: whoever continued a
-//! prefix in mid-block did so in a copy of its own, which holds the prefix's tokens too. Hence, for
+//! `ceil(end / B)`. A block's first slots may belong to the node's ancestors: a sequence that continued
+//! a prefix in mid-block did so in a copy of its own, which holds the prefix's tokens too. Hence, for
 //! any block index, the block of the deepest node that reaches into it is right for the whole path.
 //!
 //! ```text
@@ -36,33 +36,33 @@ const ROOT: NodeId = 0;
 #[must_use = "a lease that is not released pins its path for ever"]
 pub(super) struct Lease(NodeId);
 
-/// What the cache holds of a prompt. The blocks are the cache's: they stay while the lease does,
-/// and who wants to keep them longer retains them.
+/// The cached prefix of a prompt. The blocks are the cache's: they stay as long as the lease; a caller
+/// that keeps them longer retains them.
 #[derive(Debug)]
 pub(super) struct Match {
-    /// Tokens whose keys and values are there.
+    /// Number of tokens whose keys and values are cached.
     pub(super) n_tokens: usize,
     /// The blocks that these tokens fill, in order.
     pub(super) blocks: Vec<BlockId>,
-    /// A last block that they fill in part. It may be written by its owner, so who wants to go on
+    /// The last block, if they fill it in part only. Its owner may write to it, so a caller that continues
     /// in it copies it first.
     pub(super) partial: Option<PartialBlock>,
     /// Protects all of this.
     pub(super) lease: Lease,
 }
 
-/// A block whose first slots are of use.
+/// A block whose first slots hold cached tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PartialBlock {
     pub(super) block: BlockId,
-    /// Slots from the first on.
+    /// Number of these slots.
     pub(super) n_tokens: usize,
 }
 
-/// What became of a sequence that was inserted.
+/// The result of an insertion.
 #[derive(Debug)]
 pub(super) struct Inserted {
-    /// The blocks to go on with: the cache's own where it held the same full block already.
+    /// The sequence's blocks from now on: the cache's own where it held the same full block already.
     pub(super) blocks: Vec<BlockId>,
     /// Protects the path of the sequence.
     pub(super) lease: Lease,
@@ -85,7 +85,7 @@ impl Node {
         self.start + self.tokens.len()
     }
 
-    /// Whether nothing depends on it.
+    /// Whether it is a leaf without leases, so that it can be evicted.
     fn is_idle(&self) -> bool {
         self.children.is_empty() && self.n_leases == 0 && !self.tokens.is_empty()
     }
@@ -103,7 +103,7 @@ impl Path {
     }
 }
 
-/// A token-granular prefix cache. It decides what is kept; the blocks themselves are the pool's.
+/// A token-granular prefix cache. It decides which blocks are kept; the blocks themselves are the pool's.
 #[derive(Debug)]
 pub(super) struct RadixCache {
     block_size: usize,
@@ -134,7 +134,7 @@ impl RadixCache {
     /// The caller's references to `blocks` come in, and its references to the returned ones go out.
     /// They differ where another sequence was first with the same full block: then this sequence's
     /// copy is released and the first one's adopted. A block that is full only in part stays the
-    /// caller's, who may go on writing behind the tokens inserted.
+    /// caller's, which may write behind the inserted tokens.
     pub(super) fn insert(
         &mut self,
         tokens: &[TokenId],
@@ -164,9 +164,9 @@ impl RadixCache {
         self.nodes[node].n_leases -= 1;
     }
 
-    /// Drops what is unleased, least recently used leaves first and each from its end, until
-    /// `n_wanted` blocks have become free or nothing is left to drop. How many did become free: a
-    /// block that a sequence still holds does not.
+    /// Evicts unleased leaves, least recently used first and each from its end, until `n_wanted` blocks
+    /// have become free or nothing is left to evict. Returns how many became free: a block that a
+    /// sequence still holds does not.
     pub(super) fn evict(&mut self, n_wanted: usize, pool: &mut BlockPool) -> usize {
         let idle = self.nodes.iter().enumerate().filter(|(_, node)| node.is_idle());
         let mut leaves: BTreeSet<(u64, NodeId)> = idle.map(|(id, node)| (node.last_used, id)).collect();
@@ -285,8 +285,8 @@ impl RadixCache {
         self.nodes.len() - 1
     }
 
-    /// Takes a leaf's last block and the tokens in it, and the leaf itself with its last token.
-    /// Tells whether the block became free.
+    /// Removes a leaf's last block and the tokens in it, and the leaf itself with its last token. Returns
+    /// whether the block became free.
     fn drop_last_block(&mut self, leaf: NodeId, pool: &mut BlockPool) -> bool {
         let node = &mut self.nodes[leaf];
         let (parent, first) = (node.parent, node.tokens[0]);
@@ -314,20 +314,20 @@ impl RadixCache {
         .collect()
     }
 
-    /// The blocks that the nodes reference, as often as they do.
+    /// The blocks that the nodes reference, one item for each reference.
     #[cfg(test)]
     pub(super) fn references(&self) -> impl Iterator<Item = BlockId> {
         self.nodes.iter().flat_map(|node| node.blocks.iter().copied())
     }
 
-    /// Leases that are out.
+    /// Number of leases that are not released.
     #[cfg(test)]
     pub(super) fn n_leases(&self) -> usize {
         self.nodes.iter().map(|node| node.n_leases).sum()
     }
 }
 
-/// How many tokens two sequences have in common from their start.
+/// Length of the common prefix of two sequences.
 pub(super) fn common_prefix(a: &[TokenId], b: &[TokenId]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
@@ -371,7 +371,7 @@ mod tests {
                 .collect()
         }
 
-        /// As a sequence does that ends: inserts, and gives its references and its lease back.
+        /// Inserts a text and releases its blocks and its lease, as a sequence does when it ends.
         fn cache(&mut self, text: &str) -> Vec<BlockId> {
             let own = self.compute(text);
             let Inserted { blocks, lease } = self.cache.insert(&tokens(text), own, &mut self.pool);

@@ -7,18 +7,18 @@ use rand_chacha::ChaCha8Rng;
 
 use tier0_kernels::{argmax, exp_scaled, log_sum_exp, top_k};
 
-use super::Sampling;
+use super::request::Sampling;
 use crate::model::TokenId;
 
-/// Candidates that top-p looks at first; few texts need more.
+/// Number of candidates that top-p sorts first; few texts need more.
 const FIRST_CANDIDATES: usize = 64;
 
-/// Weights, of 1 for the likeliest, below which a token never comes: a whole vocabulary of them would
-/// not be drawn in a lifetime.
+/// Smallest weight of a candidate, where the likeliest token has 1. Even a whole vocabulary of smaller
+/// ones would practically never be drawn.
 const LEAST_WEIGHT: f32 = 1e-20;
 
-/// One sequence's sampler: its settings, what it has drawn, and its own random numbers, so that
-/// what it draws next depends on these and its logits alone.
+/// One sequence's sampler: its settings, the tokens seen, and its own random numbers, so that the next
+/// token depends on these and its logits alone.
 #[derive(Debug, Clone)]
 pub struct Sampler {
     settings: Sampling,
@@ -28,16 +28,16 @@ pub struct Sampler {
     weights: Vec<f32>,
 }
 
-/// Sets the logits of tokens that must not come to −∞.
+/// Sets the logits of forbidden tokens to −∞.
 pub type Mask<'a> = dyn Fn(&mut [f32]) + 'a;
 
-/// Where a token has occurred. Entries are for tokens of the prompt or of the text.
+/// Occurrences of a token that is in the prompt or in the text.
 #[derive(Debug, Clone, Copy, Default)]
 struct Seen {
     n_in_text: u32,
 }
 
-/// A token's log-probability, and those of the likeliest tokens in its place.
+/// A token's log-probability, and the likeliest tokens in its place with theirs.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct TokenLikelihood {
     pub(super) logprob: f32,
@@ -51,7 +51,7 @@ struct Candidate {
 }
 
 impl Sampler {
-    /// A sampler at the start of its random numbers.
+    /// A sampler for a sequence with this prompt.
     pub fn new(settings: Sampling, prompt: &[TokenId]) -> Self {
         let rng = ChaCha8Rng::seed_from_u64(settings.seed);
         let prompt = if settings.repetition_penalty == 1.0 { &[] } else { prompt };
@@ -59,8 +59,8 @@ impl Sampler {
         Self { settings, rng, seen, adjusted: Vec::new(), weights: Vec::new() }
     }
 
-    /// The next token for `logits [n_vocab]`, ties going to the lower id; it counts as part of the
-    /// text from now on.
+    /// Samples the next token from `logits [n_vocab]` and counts it as part of the text. Ties go to the
+    /// lower id.
     pub fn sample(&mut self, logits: &[f32], mask: Option<&Mask<'_>>) -> TokenId {
         let token = if self.adjusts() || mask.is_some() {
             let mut adjusted = std::mem::take(&mut self.adjusted);
@@ -80,7 +80,7 @@ impl Sampler {
         token
     }
 
-    /// Counts a token as part of the text that was not sampled but given.
+    /// Counts a token as part of the text.
     pub fn note(&mut self, token: TokenId) {
         self.seen.entry(token).or_default().n_in_text += 1;
     }
@@ -123,11 +123,11 @@ impl Sampler {
             left -= candidate.weight;
             left < 0.0
         });
-        // Rounding can leave a crumb behind the last candidate.
+        // Rounding can leave a remainder behind the last candidate.
         chosen.or(candidates.last()).map_or(TokenId(best as u32), |c| TokenId(c.id))
     }
 
-    /// What may be drawn: temperature, then top-k, min-p and top-p.
+    /// The candidates to draw from: temperature, then top-k, min-p and top-p.
     fn candidates(&mut self, logits: &[f32], max: f32) -> Vec<Candidate> {
         let Sampling { top_k: k, top_p, .. } = self.settings;
         let mut candidates = if (1..logits.len()).contains(&k) {
@@ -143,8 +143,8 @@ impl Sampler {
         candidates
     }
 
-    /// The tokens `ids` with the weights that the temperature gives to their logits, as far as min-p
-    /// leaves them.
+    /// The tokens `ids` with the weights of their logits under the temperature, without those that min-p
+    /// removes.
     fn weigh(&mut self, logits: &[f32], ids: impl IntoIterator<Item = u32>, max: f32) -> Vec<Candidate> {
         self.weights.resize(logits.len(), 0.0);
         exp_scaled(logits, max, 1.0 / self.settings.temperature, &mut self.weights);

@@ -1,15 +1,15 @@
-//! Turns a sequence's tokens into the text its reader gets: whole characters, cut at stop strings.
+//! Turns a sequence's tokens into text for the caller: whole characters, cut at stop strings.
 
 use crate::model::{TextDecoder, TokenId, Tokenizer};
 
-/// The text side of one generation.
+/// Detokeniser and stop strings of one generation.
 #[derive(Debug)]
 pub(super) struct TextStream {
     decoder: TextDecoder,
     stop: StopStrings,
 }
 
-/// Text that may go out now, and whether a stop string has ended the generation.
+/// Text that may be sent now, and whether a stop string has ended the generation.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Piece {
     pub(super) text: String,
@@ -26,7 +26,7 @@ impl TextStream {
         self.stop.push(&text)
     }
 
-    /// What was held back, once no more tokens come.
+    /// The text that was held back. Called after the last token.
     pub(super) fn finish(&mut self) -> String {
         let rest = std::mem::take(&mut self.decoder).finish();
         let mut piece = self.stop.push(&rest);
@@ -37,8 +37,8 @@ impl TextStream {
     }
 }
 
-/// Finds stop strings in a text that arrives in pieces. What could be the beginning of one is held
-/// back until it is clear.
+/// Finds stop strings in a text that arrives in pieces. A possible beginning of a stop string is held
+/// back until more text decides.
 #[derive(Debug, Default)]
 struct StopStrings {
     strings: Vec<String>,
@@ -63,7 +63,7 @@ impl StopStrings {
     }
 }
 
-/// Length in bytes of the longest end of `text` that begins `stop`.
+/// Length in bytes of the longest suffix of `text` that is a prefix of `stop`.
 fn overlap(text: &str, stop: &str) -> usize {
     let ends = stop.char_indices().map(|(at, _)| at).rev();
     ends.filter(|n| *n > 0).find(|n| text.ends_with(&stop[..*n])).unwrap_or(0)

@@ -1,4 +1,4 @@
-//! Makes confidences mean what they say: of the answers given at 0.9, nine in ten are right.
+//! Calibrates confidences: of the answers with a confidence of 0.9, nine in ten are right.
 //!
 //! Temperature scaling and the expected calibration error follow Guo et al., "On Calibration of
 //! Modern Neural Networks" (2017).
@@ -8,10 +8,10 @@ use super::softmax::softmax;
 /// Equal-width bins of confidence in [`expected_calibration_error`].
 const N_BINS: usize = 15;
 
-/// Temperatures looked at; a fit at the border means that the head has learnt nothing.
+/// Range of the temperatures; a fit at the border means that the head has learnt nothing.
 const TEMPERATURES: std::ops::Range<f32> = 0.05..20.0;
 
-/// The temperature under which `truths` are likeliest.
+/// The temperature that maximises the likelihood of `truths`.
 ///
 /// `logits` is `[n][n_labels]` from models that have not seen these examples; `truths` holds the
 /// index of each one's label.
@@ -54,7 +54,7 @@ fn minimize_unimodal(f: impl Fn(f32) -> f64, mut low: f32, mut high: f32) -> f32
     f32::midpoint(low, high)
 }
 
-/// The mean distance of confidence and accuracy, over bins of confidence weighted by their size.
+/// The mean distance between confidence and accuracy, over bins of confidence weighted by their size.
 ///
 /// Each outcome is the confidence of an answer, 0 to 1, and whether it was right.
 pub(super) fn expected_calibration_error(outcomes: &[(f32, bool)]) -> f64 {

@@ -1,4 +1,4 @@
-//! An embedding model and a head together: text in, intents out.
+//! The classifier: an embedding model with a head; text in, intents out.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::features::read;
 use super::{IntentError, IntentHead};
 use crate::embed::Embed;
 
-/// One intent with the confidence in it.
+/// An intent and its confidence.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Score {
     /// The intent, such as `track_order`.
@@ -17,7 +17,7 @@ pub struct Score {
     pub confidence: f32,
 }
 
-/// What a text asks for.
+/// The classification of a text.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Classified {
     /// Every label with its confidence, likeliest first. Never empty.
@@ -26,7 +26,7 @@ pub struct Classified {
     pub oos: f32,
 }
 
-/// An embedding model and a head that fits it.
+/// An embedding model with a head that fits it.
 #[derive(Clone)]
 pub struct Classifier {
     embed: Arc<dyn Embed>,
@@ -34,7 +34,7 @@ pub struct Classifier {
 }
 
 impl Classifier {
-    /// Puts the two together.
+    /// A classifier from an embedding model and a head.
     ///
     /// # Errors
     /// [`IntentError::Dimension`] when the head was trained on vectors of another length.
@@ -51,8 +51,8 @@ impl Classifier {
         &self.head
     }
 
-    /// What each text asks for as a whole, in order. See [`parts`](super::parts()) for a message that
-    /// may ask for several things.
+    /// Classifies each text as a whole, in order. See [`parts`](super::parts()) for a message that may ask
+    /// for several things.
     ///
     /// # Errors
     /// [`IntentError::Embed`] when the embedding model fails.

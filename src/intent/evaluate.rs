@@ -12,52 +12,52 @@ use super::{Classifier, Example, IntentError};
 /// How many confused pairs and weak labels [`Evaluation`] prints.
 const N_SHOWN: usize = 10;
 
-/// How well labels were predicted.
+/// The quality of predictions, over all labels.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// Examples looked at.
+    /// Number of examples.
     pub n_examples: usize,
-    /// Share of examples whose likeliest label is the right one.
+    /// Accuracy: share of examples whose likeliest label is the right one.
     pub accuracy: f64,
-    /// Mean F1 over the labels of the examples, each label counting the same.
+    /// Macro F1: mean F1 over the labels of the examples.
     pub macro_f1: f64,
-    /// Expected calibration error: mean distance of confidence and accuracy.
+    /// Expected calibration error: mean distance between confidence and accuracy.
     pub ece: f64,
-    /// How well the examples labelled [`OUT_OF_SCOPE`] are told from the others, if there are both.
+    /// How well the examples labelled [`OUT_OF_SCOPE`] are separated from the others, if there are both.
     pub out_of_scope: Option<OutOfScopeReport>,
     /// Every label of the examples, in alphabetical order.
     pub labels: Vec<LabelReport>,
-    /// What was taken for what, most frequent first; right answers left out.
+    /// The confused pairs of labels, most frequent first.
     pub confusions: Vec<Confusion>,
 }
 
-/// How well one label was predicted.
+/// The quality of predictions of one label.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LabelReport {
-    /// The label.
+    /// Name of the label.
     pub label: String,
-    /// Examples that have it.
+    /// Number of examples with it.
     pub n_examples: usize,
-    /// Share of its predictions that were right; 0 where it was never predicted.
+    /// Precision: share of its predictions that were right; 0 if it was never predicted.
     pub precision: f64,
-    /// Share of its examples that were found.
+    /// Recall: share of its examples that were found.
     pub recall: f64,
-    /// Harmonic mean of the two.
+    /// F1: harmonic mean of the two.
     pub f1: f64,
 }
 
-/// How often one label was taken for another.
+/// How often one label was predicted instead of another.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Confusion {
-    /// The label that was right.
+    /// The right label.
     pub truth: String,
-    /// The label that was predicted.
+    /// The predicted label.
     pub predicted: String,
-    /// How often.
+    /// Number of examples.
     pub n_examples: usize,
 }
 
-/// One example's right label, the predicted one, the confidence in it, and how far out of scope.
+/// One example's right and predicted labels, the confidence, and the out-of-scope score.
 pub(super) struct Prediction<'a> {
     pub(super) truth: &'a str,
     pub(super) predicted: &'a str,
@@ -65,7 +65,7 @@ pub(super) struct Prediction<'a> {
     pub(super) oos: f32,
 }
 
-/// Classifies every example and compares.
+/// Classifies every example and compares the predictions with the labels.
 ///
 /// # Errors
 /// [`IntentError::Embed`] when the embedding model fails.
@@ -151,7 +151,7 @@ fn confusions(predictions: &[Prediction<'_>]) -> Vec<Confusion> {
     confusions
 }
 
-/// `part` of `whole`; 0 of nothing.
+/// `part / whole`; 0 if `whole` is 0.
 fn ratio(part: usize, whole: usize) -> f64 {
     part as f64 / whole.max(1) as f64
 }

@@ -1,4 +1,4 @@
-//! What the head reads of a text: its sentence embedding, and its character n-grams.
+//! The features of a text: its sentence embedding, and its character n-grams.
 //!
 //! The embedding knows that "annul" means "cancel"; the n-grams know that "voucher" is not
 //! "invoice", and see through typing errors. They are hashed into a fixed number of buckets
@@ -9,31 +9,31 @@ use super::mask::mask;
 use super::sentences::requests;
 use crate::embed::Embed;
 
-/// Buckets of the n-grams; a power of two.
+/// Number of buckets of the n-grams; a power of two.
 pub(super) const N_BUCKETS: usize = 4096;
 
 /// Lengths of the n-grams, in characters.
 const GRAM_LENGTHS: std::ops::RangeInclusive<usize> = 3..=5;
 
-/// One text as numbers.
+/// The features of one text.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Features {
-    /// Unit vector `[dim]`.
+    /// The embedding, a unit vector `[dim]`.
     pub(super) vector: Vec<f32>,
-    /// Squares of the values sum to 1, collisions aside; empty for a text without any character.
+    /// The n-grams. Squares of their values sum to 1, except for collisions; empty for an empty text.
     pub(super) grams: Vec<Gram>,
 }
 
 /// An n-gram that occurs in the text.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Gram {
-    /// Below [`N_BUCKETS`].
+    /// Index of the bucket, below [`N_BUCKETS`].
     pub(super) bucket: usize,
     /// The sign is the hash's, so that collisions cancel out on average.
     pub(super) value: f32,
 }
 
-/// Reads texts: the one way from a customer's words to what heads are trained on and read.
+/// Computes features. Training and classification both use it, so that they see the same features.
 pub(super) fn read(embed: &dyn Embed, texts: &[&str]) -> Result<Vec<Features>, IntentError> {
     let plain: Vec<String> = texts.iter().map(|text| mask(&requests(text).join(" "))).collect();
     let plain: Vec<&str> = plain.iter().map(String::as_str).collect();

@@ -21,32 +21,32 @@ const METADATA_KEY: &str = "tier0.intent_head";
 /// Names of the fields of [`Weights`] in the file.
 const TENSORS: [&str; 3] = ["vector", "bias", "grams"];
 
-/// How a head came about.
+/// How a head was trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TrainingFacts {
-    /// Examples that it was fitted to.
+    /// Number of examples that it was fitted to.
     pub n_examples: usize,
-    /// Folds of the cross-validation behind `accuracy` and the temperature.
+    /// Number of folds of the cross-validation behind `accuracy` and the temperature.
     pub n_folds: usize,
-    /// Share of examples that heads which had not seen them got right.
+    /// Cross-validated accuracy: share of examples that a head without them classified correctly.
     pub accuracy: f64,
     /// Strength of the L2 penalty.
     pub l2: f64,
 }
 
-/// A linear softmax head: what a text's embedding and n-grams speak for, label by label.
+/// A linear softmax head over a text's embedding and n-grams.
 #[derive(Debug, Clone, PartialEq)]
 pub struct IntentHead {
     pub(super) labels: Vec<String>,
     pub(super) weights: Weights,
-    /// Divides the logits, so that confidences are honest.
+    /// Divides the logits, so that the confidences are calibrated.
     pub(super) temperature: f32,
-    /// Makes the logits' strangeness a probability.
+    /// Converts the logits' strangeness to a probability.
     pub(super) oos_scale: Scale,
     pub(super) facts: TrainingFacts,
 }
 
-/// What a head's file says beside its tensors.
+/// The metadata of a head's file, beside its tensors.
 #[derive(Serialize, Deserialize)]
 struct Metadata {
     labels: Vec<String>,
@@ -67,7 +67,7 @@ impl IntentHead {
     /// Reads a head that [`save`](Self::save) has written.
     ///
     /// # Errors
-    /// [`IntentError::File`] when the file cannot be read, [`IntentError::Head`] when it is none.
+    /// [`IntentError::File`] when the file cannot be read, [`IntentError::Head`] when it is not a head.
     pub fn load(path: &Path) -> Result<Self, IntentError> {
         let bytes =
             std::fs::read(path).map_err(|source| IntentError::File { path: path.to_owned(), source })?;
@@ -89,22 +89,22 @@ impl IntentHead {
         &self.labels
     }
 
-    /// Length of the vectors that it reads.
+    /// Dimension of the vectors that it reads.
     #[must_use]
     pub fn dim(&self) -> usize {
         self.weights.vector.len() / self.labels.len()
     }
 
-    /// How it came about.
+    /// How it was trained.
     #[must_use]
     pub fn facts(&self) -> &TrainingFacts {
         &self.facts
     }
 
-    /// What the text with these features asks for.
+    /// Classifies a text by its features.
     ///
-    /// A vector of another length is read as far as both go; [`Classifier::new`](super::Classifier::new)
-    /// has checked it.
+    /// [`Classifier::new`](super::Classifier::new) has checked the vector's length; of another length, only
+    /// the common part counts.
     pub(super) fn read(&self, features: &Features) -> Classified {
         let logits = self.weights.logits(features);
         let mut scores: Vec<Score> = self
@@ -183,7 +183,7 @@ impl IntentHead {
     }
 }
 
-/// Where the label of out-of-scope messages stands, if the head knows one.
+/// Index of the label of out-of-scope messages, if the head has one.
 pub(super) fn oos_index(labels: &[String]) -> Option<usize> {
     labels.iter().position(|label| label == OUT_OF_SCOPE)
 }

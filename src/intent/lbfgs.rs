@@ -5,10 +5,10 @@
 
 use std::collections::VecDeque;
 
-/// Steps remembered to estimate the curvature.
+/// Number of past steps from which the curvature is estimated.
 const MEMORY: usize = 8;
 
-/// Share of the promised decrease that a step has to bring (Armijo's condition).
+/// Share of the predicted decrease that a step has to reach (Armijo's condition).
 const SUFFICIENT_DECREASE: f64 = 1e-4;
 
 /// Most times that a step is halved before the search ends.
@@ -19,7 +19,7 @@ const TOLERANCE: f64 = 1e-7;
 
 /// A function of a point: writes its gradient there and returns its value.
 pub(super) trait Objective {
-    /// What stops a computation half-way.
+    /// The error that stops a computation.
     type Error;
 
     /// The value at `point`; its gradient goes to `gradient`, which is as long.
@@ -34,7 +34,7 @@ struct Step {
     inverse_curvature: f64,
 }
 
-/// Walks from `point` to the minimum, with at most `max_steps` steps.
+/// Minimises from `point` on, with at most `max_steps` steps.
 pub(super) fn minimize<O: Objective>(
     objective: &O,
     mut point: Vec<f64>,
@@ -58,7 +58,7 @@ pub(super) fn minimize<O: Objective>(
             }
             size /= 2.0;
         }
-        // Rounding hides what is left to gain.
+        // The remaining decrease is below rounding.
         let Some((candidate, candidate_value)) = found else { break };
         remember(&mut steps, difference(&candidate, &point), difference(&next_gradient, &gradient));
         let decrease = value - candidate_value;
@@ -71,7 +71,7 @@ pub(super) fn minimize<O: Objective>(
     Ok(point)
 }
 
-/// The direction to go: the gradient, turned and scaled by the curvature that `steps` have met.
+/// The search direction: the gradient times the inverse Hessian that `steps` approximate.
 fn descent(gradient: &[f64], steps: &VecDeque<Step>) -> Vec<f64> {
     let mut direction: Vec<f64> = gradient.iter().map(|g| -g).collect();
     let mut shares = Vec::with_capacity(steps.len());

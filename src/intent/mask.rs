@@ -1,10 +1,10 @@
-//! Replaces what identifies an order or a person by plain words, before embedding.
+//! Replaces identifiers of orders and persons by plain words, before embedding.
 //!
-//! `#W2611340` says nothing about the intent, but would pull the embedding about. In its place
-//! stands "it", as in speech: a word such as "order number" would make every message that names
-//! one look like a question about orders. Training and run time go through the same [`mask`].
+//! `#W2611340` says nothing about the intent, but would change the embedding. It becomes "it", as in
+//! speech: with a phrase such as "order number" every message that names one would look like a question
+//! about orders. Training and classification use the same [`mask`].
 
-/// Words after which a number needs no name: "order #W2611340" becomes "order".
+/// Words after which a number is removed: "order #W2611340" becomes "order".
 const REFERENCE_WORDS: [&str; 18] = [
     "order",
     "orders",
@@ -26,13 +26,13 @@ const REFERENCE_WORDS: [&str; 18] = [
     "#",
 ];
 
-/// Shortest run of digits that is a reference wherever it stands; years and prices are shorter.
+/// Shortest run of digits that is always a reference; years and prices are shorter.
 const MIN_BARE_DIGITS: usize = 6;
 
-/// What stands in the place of a number of an order, parcel or item.
+/// The replacement of the number of an order, parcel or item.
 const REFERENCE: &str = "it";
 
-/// `text` with order and tracking numbers replaced by "it", e-mail addresses and links by what they are.
+/// `text` with order and tracking numbers replaced by "it", e-mail addresses and links by their kind.
 ///
 /// White space collapses to single spaces; punctuation around a masked token stays.
 ///
@@ -45,7 +45,7 @@ const REFERENCE: &str = "it";
 #[must_use]
 pub fn mask(text: &str) -> String {
     let mut masked = String::with_capacity(text.len());
-    // Whether the last word written is one that a number may follow unnamed.
+    // Whether the last word written is one of those after which a number is removed.
     let mut after_reference = false;
     for token in text.split_whitespace() {
         let (before, core, after) = split_punctuation(token);
@@ -68,18 +68,18 @@ pub fn mask(text: &str) -> String {
     masked
 }
 
-/// Whether `word`, punctuation aside, can be a number of an order, parcel or item.
+/// Whether `word`, without punctuation, can be the number of an order, parcel or item.
 pub(super) fn may_be_reference(word: &str) -> bool {
     matches!(kind_of(split_punctuation(word).1, true), Kind::Reference)
 }
 
-/// What a token is, punctuation aside.
+/// The kind of a token, without its punctuation.
 #[derive(Clone, Copy)]
 enum Kind {
     Word,
     /// A number of an order, parcel or item.
     Reference,
-    /// An address of a person or page, and the words that stand for it.
+    /// The address of a person or page, with its replacement.
     Contact(&'static str),
 }
 
@@ -110,7 +110,8 @@ fn is_email(core: &str) -> bool {
         .is_some_and(|(user, host)| !user.is_empty() && host.contains('.') && !host.contains('@'))
 }
 
-/// `2026-11-22`, `22/11/2026` and the like: three groups of digits, none longer than a year.
+/// Whether it is a date such as `2026-11-22` or `22/11/2026`: three groups of digits, none longer than a
+/// year.
 fn is_date(core: &str) -> bool {
     let groups: Vec<&str> = core.split(['-', '/']).collect();
     groups.len() == 3

@@ -1,10 +1,10 @@
-//! What the customer wants: a linear head over sentence embeddings and n-grams, with calibrated confidence.
+//! Intent classification: a linear head over sentence embeddings and n-grams, with calibrated confidence.
 //!
-//! Place in the path: `support` asks [`Classifier::classify`] first of all. Greetings and
-//! signatures are left out of the text, order numbers are masked ([`mask()`]), and what is left is
-//! embedded by [`embed`](crate::embed) and cut into character n-grams. The [`IntentHead`] scores
-//! both together; its temperature makes its confidences honest. The same scores tell whether the
-//! message is out of scope at all. [`parts()`] cuts a message that may ask for several things.
+//! Place in the path: `support` calls [`Classifier::classify`] first. Greetings and signatures are left
+//! out of the text, order numbers are masked ([`mask()`]), and the rest is embedded by
+//! [`embed`](crate::embed) and split into character n-grams. The [`IntentHead`] scores both together;
+//! its temperature calibrates its confidences. The same scores show whether the message is out of scope.
+//! [`parts()`] splits a message that may ask for several things.
 //!
 //! Heads are made from a CSV of examples: [`read_examples`], [`train()`], [`IntentHead::save`]; and
 //! measured with [`evaluate()`]. The one that ships with the program was made from
@@ -39,48 +39,48 @@ pub use training::{TrainOptions, Trained, train};
 
 use crate::embed::EmbedError;
 
-/// Why examples could not be read, or a head not be trained, loaded or used.
+/// Why examples could not be read, or a head could not be trained, loaded or used.
 #[derive(Debug, thiserror::Error)]
 pub enum IntentError {
     /// A file could not be read or written.
     #[error("cannot access {path}: {source}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
-    /// A line of the examples is not what it should be.
+    /// A line of the examples is malformed or contradicts an earlier one.
     #[error("{path}, line {line}: {reason}")]
     Example {
         /// The file of examples.
         path: PathBuf,
-        /// Counted from 1, the header included.
+        /// Line number from 1, the header included.
         line: u64,
-        /// What is wrong with it, and what it should be.
+        /// What is wrong with the line, and what it should be.
         reason: String,
     },
-    /// A head's file is damaged or of another make.
+    /// A head's file is damaged or has another format.
     #[error("not an intent head: {reason}; train one with `tier0 intents train`")]
     Head {
         /// What is wrong with it.
         reason: String,
     },
-    /// Head and embedding model do not fit together.
+    /// The head and the embedding model have different dimensions.
     #[error(
         "the intent head reads vectors of {head_dim} numbers, but the embedding model makes \
          {embed_dim}; train a head for this model with `tier0 intents train`"
     )]
     Dimension {
-        /// What the head reads.
+        /// Dimension of the vectors that the head reads.
         head_dim: usize,
-        /// What the model makes.
+        /// Dimension of the model's vectors.
         embed_dim: usize,
     },
     /// The examples do not suffice to train a head.
     #[error("too few examples to train on: {reason}")]
     TooFewExamples {
-        /// What is missing.
+        /// Which examples are missing.
         reason: String,
     },
     /// The embedding model failed.

@@ -1,10 +1,10 @@
-//! Whether a message is out of scope: nothing that the store's support is there for.
+//! Out-of-scope detection: whether a message is about something that the store's support does not handle.
 //!
-//! The score comes from the logits alone. A label for what is out of scope, trained on examples,
-//! knows the topics that it has seen best; a low best logit among the other labels also shows what
-//! nobody has thought of, such as a question about something the store does not do. (Softmax
-//! confidence hides it: some label is always the likeliest. See Hendrycks et al., "Scaling
-//! Out-of-Distribution Detection for Real-World Settings", 2022, for the largest logit.)
+//! The score is computed from the logits alone. A label for out-of-scope messages, trained on examples,
+//! recognises best the topics that it has seen; a low best logit among the other labels also detects
+//! topics without examples, such as a question about something the store does not do. (Softmax confidence
+//! hides it: some label is always the likeliest. See Hendrycks et al., "Scaling Out-of-Distribution
+//! Detection for Real-World Settings", 2022, for the largest logit.)
 
 use std::convert::Infallible;
 
@@ -12,22 +12,22 @@ use serde::{Deserialize, Serialize};
 
 use super::lbfgs::{Objective, minimize};
 
-/// The label of examples that are out of scope. A head need not have it.
+/// The label of out-of-scope examples. A head may lack it.
 pub const OUT_OF_SCOPE: &str = "oos";
 
-/// How much the best other logit counts beside that of [`OUT_OF_SCOPE`].
+/// Weight of the best other logit, where that of [`OUT_OF_SCOPE`] has 1.
 ///
-/// At 1, held-out topics far from the store are told apart best; the higher, the better are
-/// in-domain questions of a kind that no label covers. This costs the former next to nothing.
+/// 1 is best for held-out topics far from the store; higher values detect more in-domain questions that no
+/// label covers. This value costs the former next to nothing.
 const BEST_LOGIT_WEIGHT: f32 = 1.5;
 
-/// Share of in-scope examples below a probability of 1/2 where no example is out of scope.
+/// Share of in-scope examples that get a probability below 1/2 if no example is out of scope.
 const IN_SCOPE_SHARE: f64 = 0.95;
 
 /// Most steps of the fit; two numbers need few.
 const MAX_STEPS: usize = 100;
 
-/// How strange the logits `[n_labels]` are; `oos` is the index of [`OUT_OF_SCOPE`], if any.
+/// The uncalibrated score of the logits `[n_labels]`; `oos` is the index of [`OUT_OF_SCOPE`], if any.
 pub(super) fn strangeness(logits: &[f32], oos: Option<usize>) -> f32 {
     let best = logits
         .iter()
@@ -37,7 +37,7 @@ pub(super) fn strangeness(logits: &[f32], oos: Option<usize>) -> f32 {
     oos.map_or(0.0, |i| logits[i]) - BEST_LOGIT_WEIGHT * best
 }
 
-/// Makes strangeness a probability: σ(slope · strangeness + offset).
+/// Converts strangeness to a probability: σ(slope · strangeness + offset).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Scale {
     pub(super) slope: f32,
@@ -47,7 +47,7 @@ pub(super) struct Scale {
 impl Scale {
     /// Fits the scale to held-out examples: each one's strangeness, and whether it is out of scope.
     ///
-    /// Where none is, 1/2 stands for "stranger than 95 % of what is in scope".
+    /// If none is, a probability of 1/2 means "stranger than 95 % of the in-scope examples".
     pub(super) fn fit(outcomes: &[(f32, bool)]) -> Self {
         let n_out = outcomes.iter().filter(|(_, is_out)| *is_out).count();
         if n_out == 0 {
@@ -96,10 +96,10 @@ impl Objective for Likelihood<'_> {
     }
 }
 
-/// How well examples that are out of scope are told from the others.
+/// How well out-of-scope examples are separated from the others.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct OutOfScopeReport {
-    /// Examples with the label [`OUT_OF_SCOPE`].
+    /// Number of examples with the label [`OUT_OF_SCOPE`].
     pub n_examples: usize,
     /// Area under the ROC curve: how often one of them scores above one that is in scope.
     pub auroc: f64,
@@ -110,7 +110,8 @@ pub struct OutOfScopeReport {
 }
 
 impl OutOfScopeReport {
-    /// From each example's score and whether it is out of scope; `None` unless there are both kinds.
+    /// Measures the scores of examples, each with whether it is out of scope; `None` unless there are both
+    /// kinds.
     pub(super) fn of(outcomes: &[(f32, bool)]) -> Option<Self> {
         let scores_of = |kind: bool| {
             let mut scores: Vec<f32> = outcomes.iter().filter(|o| o.1 == kind).map(|o| o.0).collect();

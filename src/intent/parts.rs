@@ -1,23 +1,23 @@
-//! Cuts a message that asks for several things into its parts.
+//! Splits a message that asks for several things into its parts.
 
 use super::sentences::{is_one_of, requests};
 
-/// Words that add another request, where one of [`STARTERS`] follows.
+/// Words that add another request if one of [`STARTERS`] follows.
 const CONJUNCTIONS: &str = "and also plus additionally besides but";
 
 /// Words that may stand between the two.
 const FILLERS: &str = "also then please";
 
-/// Words that requests begin with.
+/// Words that a request begins with.
 const STARTERS: &str = "\
     i i'd can could may will would what where when how which why is are do does did has please pls tell \
     send cancel return exchange swap change update refund track check remove delete reset order";
 
-/// Fewest words that can ask for something on their own.
+/// Fewest words of a part.
 const MIN_WORDS: usize = 3;
 
-/// The stretches of `text` that may each be a request of their own, in order: sentences, list items,
-/// and what follows "and can you" or the like.
+/// The parts of `text` that may each be a request, in order: sentences, list items, and the text after
+/// "and can you" or the like.
 #[must_use]
 pub fn parts(text: &str) -> Vec<String> {
     requests(text)
@@ -42,7 +42,7 @@ fn clauses(sentence: &str) -> Vec<String> {
     clauses.into_iter().filter(|clause| !clause.is_empty()).map(|clause| clause.join(" ")).collect()
 }
 
-/// `1)`, `(2)`, `3.`, `-` and the like.
+/// Whether it is a list marker: `1)`, `(2)`, `3.`, `-` and the like.
 fn is_list_marker(word: &str) -> bool {
     let core = word.trim_start_matches('(').trim_end_matches([')', '.']);
     let is_number = core != word && core.len() == 1 && core.bytes().all(|b| b.is_ascii_digit());

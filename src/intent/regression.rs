@@ -9,16 +9,16 @@ use super::softmax::softmax;
 /// The weights of a fitted regression; every row holds one value for each label.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Weights {
-    /// Row-major `[dim, n_labels]`: what each number of the embedding speaks for.
+    /// Weights of the embedding's components, row-major `[dim, n_labels]`.
     pub(super) vector: Vec<f32>,
-    /// `[n_labels]`
+    /// Bias of each label, `[n_labels]`.
     pub(super) bias: Vec<f32>,
-    /// Row-major `[N_BUCKETS, n_labels]`: what each bucket of n-grams speaks for.
+    /// Weights of the n-gram buckets, row-major `[N_BUCKETS, n_labels]`.
     pub(super) grams: Vec<f32>,
 }
 
 impl Weights {
-    /// One value for each label, before temperature and softmax: `[n_labels]`.
+    /// The logits `[n_labels]`, before temperature and softmax.
     pub(super) fn logits(&self, features: &Features) -> Vec<f32> {
         let mut logits = self.bias.clone();
         for (row, x) in self.vector.chunks_exact(logits.len()).zip(&features.vector) {
@@ -35,7 +35,7 @@ pub(super) struct Sample {
     pub(super) truth: usize,
 }
 
-/// The weights that suit `samples` best: mean cross-entropy + l2/2 ‖weights‖² is minimal.
+/// Fits the weights to `samples`: minimises mean cross-entropy + l2/2 ‖weights‖².
 pub(super) fn fit(
     samples: &[&Sample],
     n_labels: usize,

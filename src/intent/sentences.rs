@@ -1,8 +1,8 @@
-//! Cuts a message into sentences, and leaves out those that ask for nothing.
+//! Splits a message into sentences, and removes those that ask for nothing.
 //!
-//! A greeting, a signature or "my order number is 10482" says nothing about the intent, but moves
-//! the embedding of the whole message. What is left is what the classifier reads; a message of
-//! nothing but courtesies stays as it is.
+//! A greeting, a signature or "my order number is 10482" says nothing about the intent, but changes the
+//! embedding of the whole message. The classifier reads the other sentences; a message of courtesies
+//! only stays unchanged.
 
 use super::mask::may_be_reference;
 
@@ -16,12 +16,12 @@ const COURTESIES: &str = "\
     great lovely weekend week please let me know sorry bother appreciated and with again kindly any \
     would be appreciate at earliest convenience take apologies trouble inconvenience understanding";
 
-/// Words that say which order is meant. A sentence of these and a reference asks for nothing.
+/// Words that name an order. A sentence of these and an order number asks for nothing.
 const REFERRING: &str = "\
     my the this a is it it's was order orders purchase number no nr ref reference id customer concerning \
     regarding about re for with";
 
-/// Abbreviations whose full stop ends no sentence.
+/// Abbreviations whose full stop does not end a sentence.
 const ABBREVIATIONS: &str = "no nr num mr mrs ms dr ref approx st";
 
 /// Most words of a line that can be a signature.
@@ -30,7 +30,7 @@ const MAX_SIGNATURE_WORDS: usize = 3;
 /// Most words before the comma of a greeting that goes on, such as "Hello everyone, where …".
 const MAX_GREETING_WORDS: usize = 4;
 
-/// A stretch of words up to a full stop, question mark, exclamation mark or the end of the line.
+/// Words up to a full stop, question mark, exclamation mark or the end of the line.
 #[derive(Debug)]
 struct Sentence<'a> {
     words: Vec<&'a str>,
@@ -87,14 +87,14 @@ fn is_courtesy(words: &[&str]) -> bool {
     words.iter().all(|word| is_one_of(COURTESIES, word)) || is_closing(words) || is_salutation(words)
 }
 
-/// "Thanks, Gwen": a courtesy and a name.
+/// Whether it is a courtesy and a name, such as "Thanks, Gwen".
 fn is_closing(words: &[&str]) -> bool {
     let n_courtesies = words.iter().take_while(|word| is_one_of(COURTESIES, word)).count();
     let ends_with_comma = n_courtesies.checked_sub(1).is_some_and(|last| words[last].ends_with(','));
     ends_with_comma && is_name(&words[n_courtesies..])
 }
 
-/// "Dear Ms Okafor," on a line of its own.
+/// Whether it is a salutation on a line of its own, such as "Dear Ms Okafor,".
 fn is_salutation(words: &[&str]) -> bool {
     words.len() <= MAX_GREETING_WORDS + 1
         && words[0].eq_ignore_ascii_case("dear")
@@ -106,7 +106,7 @@ fn is_mere_reference(words: &[&str]) -> bool {
         && words.iter().all(|word| may_be_reference(word) || is_one_of(REFERRING, word))
 }
 
-/// What follows "Hello everyone," where the sentence goes on after it.
+/// The words after a greeting such as "Hello everyone," if the sentence goes on after it.
 fn after_greeting<'w, 'a>(words: &'w [&'a str]) -> &'w [&'a str] {
     let comma = words.iter().take(MAX_GREETING_WORDS).position(|word| word.ends_with(','));
     match comma {
@@ -117,7 +117,7 @@ fn after_greeting<'w, 'a>(words: &'w [&'a str]) -> &'w [&'a str] {
     }
 }
 
-/// Whether `word`, punctuation and case aside, stands in `list`. Mere punctuation is in every list.
+/// Whether `word`, without punctuation and case, is in `list`. A word of punctuation only is in every list.
 pub(super) fn is_one_of(list: &str, word: &str) -> bool {
     let core = word.trim_matches(|c: char| !c.is_alphanumeric());
     core.is_empty() || list.split(' ').any(|listed| listed.eq_ignore_ascii_case(core))

@@ -1,4 +1,4 @@
-//! The shipped head: that it is the one of the shipped examples, and what it is worth.
+//! Tests of the shipped head: that it was trained on the shipped examples, and how good it is.
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 

@@ -1,10 +1,10 @@
 //! Fits an intent head and its calibration.
 //!
-//! The objective is convex, so there is one best head and nothing to stop early: strength of the
-//! penalty decides how far it follows its examples. Stratified cross-validation tells how good
-//! that is, and yields temperature and out-of-scope scale: every example's logits come from a head
-//! that has not seen it. The head itself is then fitted to all examples. Same examples, same
-//! options, same head.
+//! The objective is convex, so there is one best head and no early stopping: the strength of the penalty
+//! decides how closely the head fits its examples. Stratified cross-validation measures its accuracy and
+//! yields the temperature and the out-of-scope scale: every example's logits come from a head that has
+//! not seen it. The head itself is then fitted to all examples. The same examples and options give the
+//! same head.
 
 use std::collections::HashSet;
 
@@ -22,16 +22,16 @@ use super::softmax::{argmax, softmax};
 use super::{Evaluation, Example, IntentError, IntentHead, TrainingFacts, mask};
 use crate::embed::Embed;
 
-/// How to fit a head.
+/// Options of the training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TrainOptions {
-    /// Strength of the L2 penalty on the mean loss; more of it, smoother and less sure.
+    /// Strength of the L2 penalty on the mean loss; a larger one makes the head smoother and less confident.
     pub l2: f64,
-    /// Folds of the cross-validation; every label needs this many examples.
+    /// Number of folds of the cross-validation; every label needs at least this many examples.
     pub n_folds: usize,
     /// Most steps of the optimiser.
     pub max_steps: usize,
-    /// Decides which example falls into which fold.
+    /// Seed of the assignment of examples to folds.
     pub seed: u64,
 }
 
@@ -41,19 +41,19 @@ impl Default for TrainOptions {
     }
 }
 
-/// A new head and how well its kind does on examples that it has not seen.
+/// A new head, and its evaluation on examples that it has not seen.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Trained {
-    /// Fitted to all examples.
+    /// The head, fitted to all examples.
     pub head: IntentHead,
-    /// Over all examples, each predicted by a head fitted to the other folds.
+    /// The evaluation over all examples, each predicted by a head fitted to the other folds.
     pub cross_validation: Evaluation,
 }
 
 /// Fits a head for the vectors of `embed` to `examples`.
 ///
-/// Examples that differ only in what [`mask`] leaves out count once: in two folds, they would
-/// let a head be tested on what it has seen.
+/// Examples that are equal after [`mask`] count once: in two folds, they would test a head on examples
+/// that it has seen.
 ///
 /// # Errors
 /// [`IntentError::TooFewExamples`] when there are fewer than two labels, or fewer examples of one
@@ -101,7 +101,7 @@ fn samples(embed: &dyn Embed, examples: &[&Example], labels: &[String]) -> Resul
     Ok(samples.collect())
 }
 
-/// The labels in alphabetical order, where there is enough of each.
+/// The labels in alphabetical order, after a check that each has enough examples.
 fn checked_labels(examples: &[&Example], options: &TrainOptions) -> Result<Vec<String>, IntentError> {
     let mut labels: Vec<String> = examples.iter().map(|e| e.label.clone()).collect();
     labels.sort_unstable();
@@ -161,7 +161,7 @@ fn stratified_folds(samples: &[Sample], n_labels: usize, options: &TrainOptions)
     folds
 }
 
-/// What makes a head's numbers honest.
+/// The calibration of a head.
 struct Calibration {
     temperature: f32,
     oos: Option<usize>,
@@ -169,7 +169,7 @@ struct Calibration {
 }
 
 impl Calibration {
-    /// From the logits of samples that the heads behind them have not seen.
+    /// Fits the calibration to the logits of held-out samples.
     fn fit(labels: &[String], samples: &[Sample], logits: &[Vec<f32>]) -> Self {
         let truths: Vec<usize> = samples.iter().map(|s| s.truth).collect();
         let oos = oos_index(labels);

@@ -1,37 +1,37 @@
-//! What one forward pass works on: the tokens of several sequences, one after the other.
+//! The input of one forward pass: the tokens of several sequences, one after the other.
 
 use super::{BlockId, TokenId};
 use crate::ops::Span;
 
-/// The next tokens of one sequence, as the engine hands them over.
+/// The next tokens of one sequence, as the engine passes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SequenceSlice<'a> {
-    /// Tokens to run now; at least one.
+    /// Tokens to run in this pass; at least one.
     pub tokens: &'a [TokenId],
-    /// Tokens of the sequence that are in the cache already.
+    /// Number of the sequence's tokens that are in the cache already.
     pub offset: usize,
     /// The sequence's cache blocks, in order; they must reach to the last of `tokens`.
     pub blocks: &'a [BlockId],
-    /// How many of the last tokens' logits are wanted.
+    /// Number of tokens, at the end, whose logits are computed.
     pub n_sampled: usize,
 }
 
-/// Why a batch is not one.
+/// Why a batch cannot be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BatchError {
-    /// Nothing to run.
+    /// There is no sequence, or one without tokens.
     #[error("a batch needs at least one sequence with at least one token")]
     Empty,
     /// A sequence reaches beyond its blocks.
     #[error("sequence {sequence} needs {needed} cache slots, but its {n_blocks} blocks hold {held}")]
     BlocksTooFew {
-        /// Index in the batch.
+        /// The sequence's index in the batch.
         sequence: usize,
-        /// Slots needed.
+        /// Slots that its tokens need.
         needed: usize,
-        /// Blocks in its table.
+        /// Blocks in its block table.
         n_blocks: usize,
-        /// Slots they hold.
+        /// Slots that these blocks hold.
         held: usize,
     },
 }
@@ -105,12 +105,12 @@ impl Batch {
         &self.slots
     }
 
-    /// Where each sequence lies.
+    /// The rows of each sequence.
     pub fn spans(&self) -> &[Span] {
         &self.spans
     }
 
-    /// Rows whose logits are wanted, `[n_sampled]`.
+    /// Rows whose logits are computed, `[n_sampled]`.
     pub fn sampled(&self) -> &[u32] {
         &self.sampled
     }

@@ -1,28 +1,28 @@
-//! Chat messages, and the model's own template that turns them into a prompt.
+//! Chat messages, and the model's chat template, which turns them into a prompt.
 
 use minijinja::{Environment, Error, ErrorKind, Value, context, syntax::SyntaxConfig, value::Serde};
 use serde::{Deserialize, Serialize};
 
 use super::{Gguf, ModelError, TokenId, Tokenizer, tokenizer::SpecialToken};
 
-/// Who speaks in a conversation.
+/// The author of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Instructions to the model.
     System,
-    /// The person asking.
+    /// The customer, or another user of the model.
     User,
-    /// The model.
+    /// The language model.
     Assistant,
 }
 
 /// One message of a conversation, as a chat template reads it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
-    /// Who speaks.
+    /// The message's author.
     pub role: Role,
-    /// What is said, as plain text.
+    /// The message as plain text.
     pub content: String,
 }
 
@@ -33,9 +33,9 @@ impl Message {
     }
 }
 
-/// A special token's name that a message contained is rendered as its number between these two, so
-/// that a template may repeat, move and leave out what it likes. They are noncharacters: Unicode
-/// keeps them out of text for uses like this one.
+/// Before rendering, a special token's name in a message is replaced by its number between these two
+/// characters, so that a template can repeat, move or omit it. They are noncharacters: Unicode reserves
+/// them for internal uses like this one.
 const MASK_START: char = '\u{FDD0}';
 const MASK_END: char = '\u{FDD1}';
 
@@ -51,7 +51,7 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// Compiles the file's template; a file without one gets ChatML, the commonest form.
+    /// Compiles the file's template; a file without one gets ChatML, the most common form.
     ///
     /// # Errors
     /// When the template is not valid Jinja.
@@ -61,7 +61,7 @@ impl ChatTemplate {
         Self::new(source, name(SpecialToken::Bos), name(SpecialToken::Eos))
     }
 
-    /// Compiles a template; `bos` and `eos` are the tokens' names that it may use.
+    /// Compiles a template; it may use `bos` and `eos`, the names of these tokens.
     ///
     /// # Errors
     /// When the template is not valid Jinja.
@@ -81,7 +81,7 @@ impl ChatTemplate {
         Ok(Self { environment, bos, eos })
     }
 
-    /// The prompt as text, the assistant's turn opened.
+    /// The prompt as text, with the assistant's turn opened.
     ///
     /// # Errors
     /// When the template refuses the messages.
@@ -133,7 +133,7 @@ fn unmask<'a>(piece: &'a str, masked: &'a [String]) -> (&'a str, &'a str) {
 
 /// Replaces special tokens' names by masks with their index in `masked`, and appends them there.
 fn mask_special<'a>(content: &str, names: impl Iterator<Item = &'a str>, masked: &mut Vec<String>) -> String {
-    // A mask that is in the text already would be taken for one of ours.
+    // Mask characters in the message itself must not be read as masks.
     let content = content.replace([MASK_START, MASK_END], "\u{FFFD}");
     let mut found: Vec<(usize, &str)> =
         names.filter(|n| !n.is_empty()).flat_map(|name| content.match_indices(name)).collect();

@@ -1,4 +1,4 @@
-//! Everything in which one architecture differs from another, as data.
+//! The differences between architectures, as data.
 
 use crate::ops::{Gate, Pairing, RopeSpec};
 
@@ -7,7 +7,7 @@ use super::{Gguf, ModelError};
 /// The architectures that [`ModelConfig`] can express.
 pub(super) const SUPPORTED: [&str; 4] = ["llama", "qwen2", "qwen3", "gemma3"];
 
-/// How a decoder is built. After it is read, nothing asks for the architecture's name.
+/// Sizes and architecture of a decoder. Once it is read, no code asks for the architecture's name.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelConfig {
     /// Size of the vocabulary.
@@ -16,9 +16,9 @@ pub struct ModelConfig {
     pub hidden: usize,
     /// Width inside the feed-forward layers.
     pub ffn_hidden: usize,
-    /// Query heads.
+    /// Number of query heads.
     pub n_heads: usize,
-    /// Key and value heads.
+    /// Number of key and value heads.
     pub n_kv_heads: usize,
     /// Length of a head's vectors.
     pub head_dim: usize,
@@ -36,13 +36,13 @@ pub struct ModelConfig {
     pub qkv_bias: bool,
     /// RMS norms on query and key heads, before RoPE.
     pub qk_norm: bool,
-    /// RMS norms behind attention and feed-forward, before the residual sum.
+    /// RMS norms after attention and feed-forward, before the residual sum.
     pub post_norms: bool,
-    /// RoPE of the layers that see everything.
+    /// RoPE of the layers with full attention.
     pub rope: RopeSpec,
-    /// RoPE of the layers with a sliding window, where there are any.
+    /// RoPE of the layers with a sliding window, if there are any.
     pub sliding_rope: Option<RopeSpec>,
-    /// What each layer sees.
+    /// The attention window of each layer.
     pub layers: Vec<AttentionWindow>,
 }
 
@@ -51,11 +51,11 @@ pub struct ModelConfig {
 pub enum AttentionWindow {
     /// To the sequence's first token.
     Full,
-    /// So many tokens, the current one included.
+    /// This many tokens, the current one included.
     Sliding(usize),
 }
 
-/// The columns of the table in which the architectures differ beyond their sizes.
+/// What distinguishes the architectures beside their sizes.
 struct Traits {
     pairing: Pairing,
     gate: Gate,
@@ -63,7 +63,7 @@ struct Traits {
     qk_norm: bool,
     post_norms: bool,
     scaled_embedding: bool,
-    /// Every so many layers one sees everything, the others slide; 1 means all see everything.
+    /// Every `full_every`th layer has full attention, the others a sliding window.
     full_every: usize,
 }
 
@@ -81,11 +81,11 @@ const QWEN3: Traits = Traits { pairing: Pairing::Neox, qk_norm: true, ..LLAMA };
 const GEMMA3: Traits =
     Traits { gate: Gate::GeluTanh, post_norms: true, scaled_embedding: true, full_every: 6, ..QWEN3 };
 
-/// RoPE base of Gemma 3's sliding layers, where the file does not say (Gemma 3 report, 2025).
+/// RoPE base of Gemma 3's sliding layers, if the file has none (Gemma 3 report, 2025).
 const GEMMA3_SLIDING_ROPE_BASE: f32 = 10_000.0;
-/// RoPE base where a file does not say.
+/// RoPE base if the file has none.
 const DEFAULT_ROPE_BASE: f32 = 10_000.0;
-/// The one Gemma 3 size (27B) scales its scores by hidden/heads instead of the head's length.
+/// Layers of Gemma 3 27B, the one size that scales its scores by hidden/heads instead of `head_dim`.
 const GEMMA3_27B_LAYERS: usize = 62;
 
 impl ModelConfig {
@@ -167,8 +167,7 @@ impl ModelConfig {
     }
 }
 
-/// The file's word for its layers, believed only as far as it has tensors: what follows sets room
-/// aside for each.
+/// The layer count, checked against the tensor count before anything is allocated by it.
 fn read_n_layers(gguf: &Gguf) -> Result<usize, ModelError> {
     let (n_layers, n_tensors) = (gguf.count("block_count")?, gguf.n_tensors());
     if n_layers > n_tensors {

@@ -6,7 +6,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::{
     AttentionWindow, Batch, BlockCopy, Forward, Gguf, KvCache, KvCacheSpec, Logits, ModelConfig, ModelError,
-    block::Block,
+    layer::Layer,
 };
 use crate::ops::{Embedding, Input, Linear, RmsNorm, Rope};
 
@@ -16,7 +16,7 @@ pub struct Decoder {
     config: ModelConfig,
     device: Device,
     embedding: Embedding,
-    blocks: Vec<Block>,
+    layers: Vec<Layer>,
     norm: RmsNorm,
     output: Linear,
     rope: Rope,
@@ -38,12 +38,12 @@ impl Decoder {
             false => table.clone(),
         };
         let norm = gguf.plain("output_norm.weight", &[config.hidden], device)?;
-        let blocks = (0..config.layers.len()).map(|layer| Block::load(gguf, &config, layer, device));
+        let layers = (0..config.layers.len()).map(|index| Layer::load(gguf, &config, index, device));
         let n_positions = context_length.min(config.context_length);
         let sliding = config.sliding_rope.as_ref();
         Ok(Self {
             embedding: Embedding::new(table, config.embedding_scale),
-            blocks: blocks.collect::<Result<_, _>>()?,
+            layers: layers.collect::<Result<_, _>>()?,
             norm: RmsNorm::new(norm, config.norm_epsilon),
             output: Linear::new(output, None)?,
             rope: Rope::new(&config.rope, n_positions, device)?,
@@ -53,7 +53,7 @@ impl Decoder {
         })
     }
 
-    /// How it is built.
+    /// The model's sizes and architecture.
     pub fn config(&self) -> &ModelConfig {
         &self.config
     }
@@ -66,7 +66,7 @@ impl Decoder {
         Ok(KvCache::new(&self.config, spec, dtype, &self.device)?)
     }
 
-    /// Runs a batch; writes the sampled rows' logits to `logits`.
+    /// Runs a batch and writes the logits of the sampled rows to `logits`.
     ///
     /// # Errors
     /// When the device fails, or the batch names slots or positions that do not exist.
@@ -83,33 +83,33 @@ impl Decoder {
         }
     }
 
-    /// The residual stream of the sampled rows behind the last layer, `[n_sampled, hidden]`; `None`
-    /// where no row is sampled.
+    /// The residual stream of the sampled rows after the last layer, `[n_sampled, hidden]`; `None` if no row
+    /// is sampled.
     fn hidden(&self, batch: &Batch, cache: &mut KvCache) -> candle_core::Result<Option<Tensor>> {
         let positions = Tensor::new(batch.positions(), &self.device)?;
         let rope = self.rope.at(&positions)?;
         let sliding_rope = self.sliding_rope.as_ref().map(|rope| rope.at(&positions)).transpose()?;
         let mut x = self.embedding.forward(&Tensor::new(batch.tokens(), &self.device)?)?;
-        for (index, block) in self.blocks.iter().enumerate() {
+        for (index, layer) in self.layers.iter().enumerate() {
             let rope = match (self.config.layers[index], &sliding_rope) {
                 (AttentionWindow::Sliding(_), Some(sliding)) => sliding,
                 _ => &rope,
             };
-            x = block.attend(&x, batch, rope, cache.layer(index))?;
-            if index + 1 == self.blocks.len() {
-                // Behind the last attention a row is of use only to its own logits.
+            x = layer.attend(&x, batch, rope, cache.layer(index))?;
+            if index + 1 == self.layers.len() {
+                // After the last attention only the sampled rows are needed.
                 if batch.sampled().is_empty() {
                     return Ok(None);
                 }
                 x = x.index_select(&Tensor::new(batch.sampled(), &self.device)?, 0)?;
             }
-            x = block.feed_forward(&x)?;
+            x = layer.feed_forward(&x)?;
         }
         Ok(Some(x))
     }
 }
 
-/// A decoder together with a cache. Several may share the decoder's weights.
+/// A decoder with its own KV cache. Several can share the decoder's weights.
 #[derive(Debug)]
 pub struct CausalLm {
     decoder: Arc<Decoder>,

@@ -1,30 +1,30 @@
-//! What can be wrong with a model file, and with running it.
+//! Why a model file cannot be loaded, or a model not run.
 
 use std::path::PathBuf;
 
 /// Why a model could not be loaded or run.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// No such file.
+    /// There is no file at this path.
     #[error("there is no model file at {path}; give a .gguf file or a model's id (`tier0 models list`)")]
     Missing {
-        /// Where it was looked for.
+        /// The path that was given.
         path: PathBuf,
     },
     /// The file could not be read.
     #[error("cannot read the model file {path}: {source}")]
     Io {
-        /// The file.
+        /// Path of the model file.
         path: PathBuf,
-        /// What the system said.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// Not a GGUF file, or a broken one.
     #[error("{path} is not a readable GGUF file: {reason}")]
     Malformed {
-        /// The file.
+        /// Path of the model file.
         path: PathBuf,
-        /// What is wrong.
+        /// What is wrong with its header.
         reason: String,
     },
     /// The file ends before its tensors do.
@@ -33,36 +33,36 @@ pub enum ModelError {
          (`tier0 models pull ID`) or copy it again"
     )]
     Truncated {
-        /// The file.
+        /// Path of the model file.
         path: PathBuf,
         /// Bytes that the header promises.
         needed: u64,
-        /// Bytes there are.
+        /// Bytes that the file has.
         actual: u64,
     },
-    /// An architecture that this program has no definition of.
+    /// The architecture is not supported.
     #[error("{path} is a model of architecture `{architecture}`; tier0 runs {supported}", supported = super::config::SUPPORTED.join(", "))]
     UnsupportedArchitecture {
-        /// The file.
+        /// Path of the model file.
         path: PathBuf,
-        /// What it says it is.
+        /// The architecture that the file names.
         architecture: String,
     },
-    /// A tensor type that cannot be read.
+    /// A tensor has a type that cannot be read.
     #[error(
         "{path} holds tensors of a quantisation that tier0 cannot read ({reason}); it reads F32, F16, BF16, \
          Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K"
     )]
     UnsupportedQuantisation {
-        /// The file.
+        /// Path of the model file.
         path: PathBuf,
-        /// The reader's words.
+        /// The reader's message.
         reason: String,
     },
     /// A metadata key is missing or of the wrong type.
     #[error("the model's metadata has no usable `{key}`: {reason}")]
     Metadata {
-        /// The key.
+        /// The metadata key.
         key: String,
         /// What is wrong with it.
         reason: String,
@@ -70,7 +70,7 @@ pub enum ModelError {
     /// A tensor is missing or has the wrong shape.
     #[error("the model's tensor `{name}` cannot be used: {reason}")]
     Tensor {
-        /// The tensor.
+        /// Name of the tensor.
         name: String,
         /// What is wrong with it.
         reason: String,
@@ -81,7 +81,7 @@ pub enum ModelError {
     /// The chat template could not be parsed or refused the messages.
     #[error("the model's chat template: {0}")]
     Template(String),
-    /// The batch was not one the cache can take.
+    /// The batch does not fit the cache.
     #[error("the batch: {0}")]
     Batch(#[from] super::BatchError),
     /// The KV cache cannot be laid out.

@@ -55,14 +55,14 @@ impl Gguf {
         Ok(gguf)
     }
 
-    /// The same file, its tensors handed out in f32 whatever they are stored in: to compare with,
-    /// at several times the memory.
+    /// The same file, but all tensors are read as f32, whatever their stored type: for comparisons, at
+    /// several times the memory.
     #[must_use]
     pub fn dequantised(self) -> Self {
         Self { dequantise: true, ..self }
     }
 
-    /// The file.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -77,13 +77,13 @@ impl Gguf {
         self.content.metadata.get(key)
     }
 
-    /// A value of the model's own, such as `qwen2.block_count` for `block_count`.
+    /// An architecture-specific value, such as `qwen2.block_count` for `block_count`.
     fn own(&self, key: &str) -> Option<(String, &Value)> {
         let key = format!("{}.{key}", self.architecture);
         self.value(&key).map(|value| (key, value))
     }
 
-    /// A string.
+    /// A string value.
     ///
     /// # Errors
     /// When the key is missing or not a string.
@@ -92,10 +92,10 @@ impl Gguf {
         Ok(value.to_string().map_err(|error| ill_typed(key, &error))?)
     }
 
-    /// A count of the model's own, if it is there.
+    /// An architecture-specific count, if it is there.
     ///
     /// # Errors
-    /// When it is no whole number.
+    /// When it is not a whole number.
     pub fn count_opt(&self, key: &str) -> Result<Option<usize>, ModelError> {
         let Some((key, value)) = self.own(key) else { return Ok(None) };
         let number = match value {
@@ -108,10 +108,10 @@ impl Gguf {
         number.and_then(|n| usize::try_from(n).ok()).map(Some).ok_or_else(reason)
     }
 
-    /// A count of the model's own.
+    /// An architecture-specific count.
     ///
     /// # Errors
-    /// When it is missing, zero or no whole number.
+    /// When it is missing, zero or not a whole number.
     pub fn count(&self, key: &str) -> Result<usize, ModelError> {
         let name = || format!("{}.{key}", self.architecture);
         match self.count_opt(key)? {
@@ -121,10 +121,10 @@ impl Gguf {
         }
     }
 
-    /// A real number of the model's own, if it is there.
+    /// An architecture-specific real number, if it is there.
     ///
     /// # Errors
-    /// When it is no number.
+    /// When it is not a number.
     pub fn real_opt(&self, key: &str) -> Result<Option<f32>, ModelError> {
         let Some((key, value)) = self.own(key) else { return Ok(None) };
         match value {
@@ -134,12 +134,12 @@ impl Gguf {
         }
     }
 
-    /// A text of the model's own, if it is there and is text.
+    /// An architecture-specific string, if it is there and is one.
     pub fn text_opt(&self, key: &str) -> Option<&str> {
         self.own(key).and_then(|(_, value)| value.to_string().ok()).map(String::as_str)
     }
 
-    /// How many tensors the file has.
+    /// Number of tensors in the file.
     pub fn n_tensors(&self) -> usize {
         self.content.tensor_infos.len()
     }
@@ -149,7 +149,7 @@ impl Gguf {
         self.content.tensor_infos.contains_key(name)
     }
 
-    /// A matrix `[n_out, n_in]`, as the device multiplies it; in f32 where the file is to be
+    /// A matrix `[n_out, n_in]` in the form that the device multiplies; f32 if the file is
     /// [dequantised](Self::dequantised).
     ///
     /// # Errors
@@ -166,14 +166,14 @@ impl Gguf {
         Weight::from_tensor(self.quantised(name, &shape, device)?).map_err(|error| unusable(name, &error))
     }
 
-    /// A matrix packed for the CPU; `None` where the kernels do not know its type.
+    /// A matrix packed for the CPU; `None` if the kernels do not support its type.
     fn packed(&self, info: &TensorInfo, shape: [usize; 2]) -> candle_core::Result<Option<Weight>> {
         let start = (self.content.tensor_data_offset + info.offset) as usize;
         let n_blocks = shape[0] * shape[1] / info.ggml_dtype.block_size();
         let range = start..start + n_blocks * info.ggml_dtype.type_size();
         let weight = Weight::pack(info.ggml_dtype, &self.file.as_ref()[range.clone()], shape)?;
         if weight.is_some() {
-            // Packed, it is in memory; what the file lies in would be as much again.
+            // The packed copy is in memory; the file's pages would take as much again.
             self.file.release(range);
         }
         Ok(weight)
@@ -188,7 +188,7 @@ impl Gguf {
         Ok(info)
     }
 
-    /// A tensor as it is stored, or in f32 where the file is to be [dequantised](Self::dequantised).
+    /// A tensor as it is stored, or in f32 if the file is [dequantised](Self::dequantised).
     fn quantised(&self, name: &str, shape: &[usize], device: &Device) -> Result<Arc<QTensor>, ModelError> {
         self.info(name, shape)?;
         let info = &self.content.tensor_infos[name];
@@ -209,7 +209,7 @@ impl Gguf {
         tensor.dequantize(device).map_err(|error| unusable(name, &error))
     }
 
-    /// First dimension of a tensor (its number of rows), if it is there.
+    /// Number of rows of a tensor (its first dimension), if it is there.
     pub fn n_rows(&self, name: &str) -> Option<usize> {
         self.content.tensor_infos.get(name).and_then(|info| info.shape.dims().first().copied())
     }
@@ -236,7 +236,7 @@ fn read_header(file: &[u8]) -> candle_core::Result<Content> {
 /// One past the last byte of the last tensor in the file.
 ///
 /// # Errors
-/// Names a tensor whose size no number holds.
+/// Names the tensor whose size overflows.
 fn data_end(content: &Content) -> Result<u64, String> {
     content.tensor_infos.iter().try_fold(0, |end, (name, info)| {
         let dims = info.shape.dims();
@@ -246,7 +246,7 @@ fn data_end(content: &Content) -> Result<u64, String> {
     })
 }
 
-/// One past the last byte of a tensor in the file; `None` where no number holds it.
+/// One past the last byte of a tensor in the file; `None` on overflow.
 fn end_of(info: &TensorInfo, data_offset: u64) -> Option<u64> {
     let n_values = info.shape.dims().iter().try_fold(1usize, |n, dim| n.checked_mul(*dim))?;
     let n_blocks = n_values.div_ceil(info.ggml_dtype.block_size());
@@ -254,7 +254,7 @@ fn end_of(info: &TensorInfo, data_offset: u64) -> Option<u64> {
     data_offset.checked_add(info.offset)?.checked_add(n_bytes as u64)
 }
 
-/// Candle reports every fault of a header as text; the quantisation is the one that users meet.
+/// Candle reports every fault of a header as text; users mostly meet an unsupported quantisation.
 fn unreadable(path: &Path, error: candle_core::Error) -> ModelError {
     let path = path.to_owned();
     let (ended, text) = match error {

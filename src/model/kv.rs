@@ -1,11 +1,11 @@
-//! The paged key-value cache: one pool of blocks a layer.
+//! The paged key-value cache: one pool of blocks for each layer.
 
 use candle_core::{DType, Device, Result};
 
 use super::{BlockId, ModelConfig, ModelError};
 use crate::ops::{PagedKv, PagedKvShape};
 
-/// How large a cache is.
+/// The size of a KV cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KvCacheSpec {
     /// Blocks in the pool.
@@ -35,20 +35,20 @@ impl KvCacheSpec {
         }
     }
 
-    /// Tokens that the pool holds.
+    /// Number of tokens that the pool holds.
     pub fn n_tokens(self) -> usize {
         self.n_blocks * self.block_size
     }
 }
 
-/// The first slots of a block, to be copied to another.
+/// A copy of the first slots of a block to another block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockCopy {
     /// The block to read.
     pub from: BlockId,
     /// The block to write.
     pub to: BlockId,
-    /// Slots to copy, from the first on.
+    /// Number of slots to copy, from the first on.
     pub n_tokens: usize,
 }
 
@@ -75,7 +75,7 @@ impl KvCache {
         Ok(Self { spec, layers: layers.collect::<Result<_>>()? })
     }
 
-    /// Its size.
+    /// Number and size of the blocks.
     pub fn spec(&self) -> KvCacheSpec {
         self.spec
     }
@@ -83,7 +83,7 @@ impl KvCache {
     /// Copies slots between blocks, in every layer.
     ///
     /// # Errors
-    /// When there are no such blocks or slots.
+    /// When a block or a slot does not exist.
     pub fn copy(&mut self, copy: BlockCopy) -> Result<()> {
         let BlockCopy { from, to, n_tokens } = copy;
         self.layers

@@ -1,6 +1,6 @@
 //! The tokenizer that a GGUF file carries: text to token ids, and token ids to bytes.
 //!
-//! Two kinds are known: byte-level BPE with a pre-tokenizer named by the file (`gpt2`), and
+//! Two kinds are supported: byte-level BPE with a pre-tokenizer named by the file (`gpt2`), and
 //! SentencePiece BPE, whose merges follow from the scores of its pieces (`llama`).
 
 use std::collections::{HashMap, HashSet};
@@ -27,7 +27,7 @@ const TYPE_CONTROL: u64 = 3;
 const TYPE_USER_DEFINED: u64 = 4;
 const TYPE_BYTE: u64 = 6;
 
-/// Names of the tokens with which models end a turn or a text, beside the one in the metadata.
+/// Names of tokens that end a turn or a text, beside the one that the metadata names.
 const END_NAMES: [&str; 8] = [
     "<|im_end|>",
     "<|endoftext|>",
@@ -45,11 +45,11 @@ const LLAMA3: [&str; 3] = ["llama-bpe", "llama3", "llama-v3"];
 /// The space of SentencePiece vocabularies.
 const METASPACE: char = '▁';
 
-/// Text to ids and back, as the model was trained.
+/// Converts text to token ids and back, as the model was trained.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: HfTokenizer,
-    /// The same, except that the names of special tokens are ordinary text to it.
+    /// The same, except that it treats the names of special tokens as ordinary text.
     plain: HfTokenizer,
     /// Text of every token as bytes; empty for control tokens.
     bytes: Vec<Box<[u8]>>,
@@ -65,7 +65,7 @@ impl Tokenizer {
     /// Builds the tokenizer from a file's metadata.
     ///
     /// # Errors
-    /// When the file has none, or one of a kind that is not known.
+    /// When the file has no tokenizer, or an unsupported one.
     pub fn from_gguf(gguf: &Gguf) -> Result<Self, ModelError> {
         let names = strings(gguf, "tokenizer.ggml.tokens")?;
         let types = counts(gguf, "tokenizer.ggml.token_type").unwrap_or_else(|| vec![1; names.len()]);
@@ -106,7 +106,7 @@ impl Tokenizer {
         })
     }
 
-    /// Ids of a text in which the names of special tokens stand for these tokens.
+    /// Ids of a text in which the names of special tokens become these tokens.
     ///
     /// # Errors
     /// When the tokenizer fails.
@@ -114,7 +114,7 @@ impl Tokenizer {
         ids(&self.inner, text)
     }
 
-    /// Ids of a text in which the names of special tokens are text like any other.
+    /// Ids of a text in which the names of special tokens are ordinary text.
     ///
     /// # Errors
     /// When the tokenizer fails.
@@ -122,7 +122,7 @@ impl Tokenizer {
         ids(&self.plain, text)
     }
 
-    /// The token that opens a text, where the model wants one.
+    /// The token that opens a text, if the model needs one.
     pub fn leading_bos(&self) -> Option<TokenId> {
         self.bos.filter(|_| self.add_bos)
     }
@@ -137,7 +137,7 @@ impl Tokenizer {
         self.end.iter().copied()
     }
 
-    /// How many tokens the vocabulary has; ids are below it.
+    /// Size of the vocabulary; ids are smaller.
     pub fn n_tokens(&self) -> usize {
         self.bytes.len()
     }
@@ -147,7 +147,7 @@ impl Tokenizer {
         self.bytes.get(token.0 as usize).map_or(&[], AsRef::as_ref)
     }
 
-    /// A token's name in the vocabulary, for the tokens that templates mention.
+    /// The name in the vocabulary of a token that templates mention.
     pub(super) fn name(&self, which: SpecialToken) -> Option<&str> {
         let id = match which {
             SpecialToken::Bos => self.bos,
@@ -176,14 +176,14 @@ pub(super) enum SpecialToken {
     Eos,
 }
 
-/// Puts tokens' bytes together to whole characters.
+/// Joins tokens' bytes to whole characters.
 #[derive(Debug, Default, Clone)]
 pub struct TextDecoder {
     pending: Vec<u8>,
 }
 
 impl TextDecoder {
-    /// Takes a token's bytes; returns the text that is complete now (it may be empty).
+    /// Adds a token's bytes and returns the text that is complete now (it may be empty).
     pub fn push(&mut self, bytes: &[u8]) -> String {
         self.pending.extend_from_slice(bytes);
         let mut text = String::new();
@@ -209,13 +209,13 @@ impl TextDecoder {
         }
     }
 
-    /// What is left at the end: a replacement character if a character was cut short.
+    /// The rest at the end: a replacement character if a character was cut short.
     pub fn finish(self) -> String {
         String::from_utf8_lossy(&self.pending).into_owned()
     }
 }
 
-/// Keeps what `tokenizers` reports as text.
+/// An error of `tokenizers`, as text.
 fn failed(error: impl std::fmt::Display) -> ModelError {
     ModelError::Tokenizer(error.to_string())
 }
@@ -269,18 +269,18 @@ fn pre_tokenizer_name(gguf: &Gguf) -> &str {
     gguf.string("tokenizer.ggml.pre").unwrap_or("gpt-2")
 }
 
-/// The map that `tokenizers` takes a vocabulary in.
+/// The map type of `tokenizers` for a vocabulary.
 type HashMapOf = tokenizers::models::bpe::Vocab;
 
-/// How a byte-level BPE cuts text before it merges; named by `tokenizer.ggml.pre`.
+/// How a byte-level BPE splits text before merging; `tokenizer.ggml.pre` names it.
 struct PreTokenization {
-    /// A split by this expression; `None` is GPT-2's own.
+    /// Splits by this regular expression; `None` is GPT-2's own.
     pattern: Option<&'static str>,
-    /// Every digit stands alone.
+    /// Whether every digit is split off.
     single_digits: bool,
-    /// Text is normalised to NFC first.
+    /// Whether text is normalised to NFC first.
     nfc: bool,
-    /// A word that is in the vocabulary whole is taken whole.
+    /// Whether a word that is in the vocabulary becomes one token without merging.
     ignore_merges: bool,
 }
 
@@ -345,8 +345,8 @@ fn sentencepiece_bpe(gguf: &Gguf, names: &[String], types: &[u64]) -> Result<HfT
     Ok(tokenizer)
 }
 
-/// Every way to put a piece together from two others, best piece first. Control, unknown and byte
-/// tokens are no pieces: text that spells the name of one must not merge into it.
+/// Every split of a piece into two others, best piece first. Control, unknown and byte tokens are not
+/// pieces: text that spells the name of one must not merge into it.
 fn merges_by_score(names: &[String], types: &[u64], scores: &[f32]) -> Vec<(String, String)> {
     let is_piece = |t: &u64| !matches!(*t, TYPE_UNKNOWN | TYPE_CONTROL | TYPE_BYTE);
     let pieces = || names.iter().zip(types).enumerate().filter(|(_, (_, t))| is_piece(t));

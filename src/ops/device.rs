@@ -6,10 +6,10 @@ use tier0_kernels::pool::{self, Threads, ThreadsError};
 
 use crate::config::Device as DeviceChoice;
 
-/// Why a device cannot be had.
+/// Why a device cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DeviceError {
-    /// This build has no CUDA.
+    /// This build does not support CUDA.
     #[error(
         "cuda:{0} was asked for, but this build of tier0 has no CUDA: build it with `cargo build --release \
          --features cuda` on a machine with the CUDA toolkit, or use `--device cpu`"
@@ -18,9 +18,9 @@ pub enum DeviceError {
     /// The GPU did not answer.
     #[error("cuda:{number} cannot be used: {source}; check `nvidia-smi`, or use `--device cpu`")]
     CudaUnavailable {
-        /// The GPU's number.
+        /// Index of the GPU.
         number: usize,
-        /// What the driver said.
+        /// The driver's error.
         source: candle_core::Error,
     },
 }
@@ -45,11 +45,11 @@ pub fn open_device(choice: DeviceChoice) -> Result<Device, DeviceError> {
     }
 }
 
-/// Sets how many threads compute on the processor (0: as many as it runs at once), and the cores that
-/// they are kept on.
+/// Sets the number of threads that compute on the CPU (0: one for each hardware thread), and the cores
+/// that they are pinned to.
 ///
 /// # Errors
-/// When something has been computed, or this was set before, or a core does not exist.
+/// When a computation has run, or this was called before, or a core does not exist.
 pub fn use_threads(n_threads: usize, cores: &[usize]) -> Result<(), ThreadsError> {
     pool::configure(Threads { n_threads, cores: cores.to_vec() })
 }

@@ -1,29 +1,29 @@
-//! What goes into a product.
+//! The input of a matrix product.
 
 use candle_core::{Result, Tensor};
 use tier0_kernels::RowSource;
 
 use super::{RmsNorm, with_values};
 
-/// What a product takes, and what is done to its rows first. On the CPU that is done while the rows
-/// are made ready for the product, so that nothing is written in between.
+/// The input rows of a matrix product, and the operation that is fused in front of it. On the CPU the
+/// operation runs while the rows are prepared for the product, so that no intermediate tensor is written.
 #[derive(Debug, Clone, Copy)]
 pub enum Input<'a> {
-    /// `[n_tokens, n_in]`, as it is.
+    /// `[n_tokens, n_in]`, unchanged.
     Plain(&'a Tensor),
-    /// `[n_tokens, n_in]`, normalised.
+    /// `[n_tokens, n_in]`, RMS-normalised first.
     Normed(&'a RmsNorm, &'a Tensor),
 }
 
 impl Input<'_> {
-    /// The tensor that comes in.
+    /// The tensor before the fused operation.
     pub(super) fn tensor(&self) -> &Tensor {
         match self {
             Self::Plain(x) | Self::Normed(_, x) => x,
         }
     }
 
-    /// Calls `run` with the rows, given the values of [`Input::tensor`] on the CPU.
+    /// Calls `run` with the rows in the kernels' form; `x` are the values of [`Input::tensor`] on the CPU.
     pub(super) fn with_rows<R>(&self, x: &[f32], run: impl FnOnce(RowSource<'_>) -> Result<R>) -> Result<R> {
         match *self {
             Self::Plain(_) => run(RowSource::Plain(x)),
@@ -33,7 +33,7 @@ impl Input<'_> {
         }
     }
 
-    /// The rows as a tensor, `[n_tokens, n_in]`: what a product takes that does nothing to its rows.
+    /// The rows as a tensor, `[n_tokens, n_in]`, for products without a fused prologue.
     pub(super) fn to_tensor(self) -> Result<Tensor> {
         match self {
             Self::Plain(x) => Ok(x.clone()),

@@ -1,4 +1,4 @@
-//! Products with weights, and lookups in them.
+//! Matrix products with weights, and embedding lookups in them.
 
 use std::sync::Arc;
 
@@ -11,18 +11,18 @@ use super::{
     with_values,
 };
 
-/// Products of the same rows with one or several weights, their outputs side by side:
+/// Matrix products of the same rows with one or several weights, their outputs side by side:
 /// `[x·W₀ᵀ + b₀, x·W₁ᵀ + b₁, …]`.
 #[derive(Debug, Clone)]
 pub struct Linear(Parts);
 
 #[derive(Debug, Clone)]
 enum Parts {
-    /// All packed, in blocks of one length: one call of the kernels.
+    /// All weights are packed, in blocks of the same length: one call of the kernels.
     Packed(Vec<PackedPart>),
-    /// Anything else: one product after the other.
+    /// Any other weights: one product after the other.
     Single(Vec<(Weight, Option<Tensor>)>),
-    /// As [`Parts::Single`]: a gate, and what is gated.
+    /// A gate and its values, one product after the other.
     Gated(Gate, Box<[Weight; 2]>),
 }
 
@@ -70,7 +70,7 @@ impl Linear {
         Ok(Self(packed.filter(one_length).map_or(Parts::Single(parts), Parts::Packed)))
     }
 
-    /// A gate and what it gates, both `[n_out, n_in]`: `act(x·W₀ᵀ)·(x·W₁ᵀ)`.
+    /// A gate and up projection, both `[n_out, n_in]`: `act(x·W₀ᵀ)·(x·W₁ᵀ)`.
     pub fn gated(gate: Gate, weights: [Weight; 2]) -> Self {
         Self(match &weights {
             [Weight(Kind::Packed(weight)), Weight(Kind::Packed(up))]
@@ -83,8 +83,8 @@ impl Linear {
         })
     }
 
-    /// `[n_tokens, n_in] → [n_tokens, Σ n_out]`, in place of what was in `out`, whose memory is used
-    /// again where the weights are packed.
+    /// `[n_tokens, n_in] → [n_tokens, Σ n_out]`, written to `out`, whose content is replaced. Its memory is
+    /// reused if the weights are packed.
     ///
     /// # Errors
     /// When the shapes do not fit.
@@ -111,9 +111,9 @@ impl Linear {
         match (&self.0, residual) {
             (Parts::Packed(parts), Some(residual)) => {
                 let residual = residual.contiguous()?;
-                with_values(&residual, |values| packed(parts, input, Some(values)))
+                with_values(&residual, |values| packed_matmul(parts, input, Some(values)))
             }
-            (Parts::Packed(parts), None) => packed(parts, input, None),
+            (Parts::Packed(parts), None) => packed_matmul(parts, input, None),
             (Parts::Single(parts), residual) => {
                 let x = input.to_tensor()?.contiguous()?;
                 let outs = parts.iter().map(|(weight, bias)| single(&x, weight, bias.as_ref()));
@@ -136,7 +136,7 @@ impl Linear {
     }
 }
 
-/// [`Gated`] with candle's operations, which every device has.
+/// [`Gated`] by candle's operations, for any device.
 fn gated_by_candle(gate: Gate, gates: &Tensor, values: &Tensor) -> Result<Tensor> {
     let gates = match gate {
         Gate::Silu => gates.silu()?,
@@ -145,7 +145,7 @@ fn gated_by_candle(gate: Gate, gates: &Tensor, values: &Tensor) -> Result<Tensor
     gates * values
 }
 
-/// The rows of `input` with all `parts`.
+/// Calls `run` with the rows of `input` and the borrowed `parts`, after a check of their shapes.
 fn rows_with<R>(
     parts: &[PackedPart],
     input: Input<'_>,
@@ -158,34 +158,34 @@ fn rows_with<R>(
     input.with_rows(x, |rows| run(rows, &parts))
 }
 
-fn packed(parts: &[PackedPart], input: Input<'_>, residual: Option<&[f32]>) -> Result<Tensor> {
+fn packed_matmul(parts: &[PackedPart], input: Input<'_>, residual: Option<&[f32]>) -> Result<Tensor> {
     let x = input.tensor().contiguous()?;
-    x.apply_op1_no_bwd(&PackedProduct { parts, input, residual })
+    x.apply_op1_no_bwd(&PackedMatMul { parts, input, residual })
 }
 
 fn single(x: &Tensor, weight: &Weight, bias: Option<&Tensor>) -> Result<Tensor> {
     let y = match &weight.0 {
         Kind::Packed(weight) => {
             let part = PackedPart { weight: Arc::clone(weight), bias: None, gates: None };
-            packed(&[part], Input::Plain(x), None)?
+            packed_matmul(&[part], Input::Plain(x), None)?
         }
-        Kind::Dense(weight) => x.apply_op1_no_bwd(&DenseProduct { weight })?,
-        Kind::Full(weight) => x.apply_op2_no_bwd(weight, &FullProduct)?,
+        Kind::Dense(weight) => x.apply_op1_no_bwd(&DenseMatMul { weight })?,
+        Kind::F32(weight) => x.apply_op2_no_bwd(weight, &F32MatMul)?,
         Kind::Candle(weight) => weight.forward(x)?,
     };
     bias.map_or(Ok(y.clone()), |bias| y.broadcast_add(bias))
 }
 
-/// The products with packed weights.
-struct PackedProduct<'a> {
+/// Matrix products with packed weights.
+struct PackedMatMul<'a> {
     parts: &'a [PackedPart],
     input: Input<'a>,
     residual: Option<&'a [f32]>,
 }
 
-impl CustomOp1 for PackedProduct<'_> {
+impl CustomOp1 for PackedMatMul<'_> {
     fn name(&self) -> &'static str {
-        "packed-product"
+        "packed-matmul"
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
@@ -201,14 +201,14 @@ impl CustomOp1 for PackedProduct<'_> {
     }
 }
 
-/// The product with an f16 or bf16 weight.
-struct DenseProduct<'a> {
+/// The matrix product with an f16 or bf16 weight.
+struct DenseMatMul<'a> {
     weight: &'a DenseWeight,
 }
 
-impl CustomOp1 for DenseProduct<'_> {
+impl CustomOp1 for DenseMatMul<'_> {
     fn name(&self) -> &'static str {
-        "dense-product"
+        "dense-matmul"
     }
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
@@ -220,12 +220,12 @@ impl CustomOp1 for DenseProduct<'_> {
     }
 }
 
-/// The product with an f32 weight.
-struct FullProduct;
+/// The matrix product with an f32 weight.
+struct F32MatMul;
 
-impl CustomOp2 for FullProduct {
+impl CustomOp2 for F32MatMul {
     fn name(&self) -> &'static str {
-        "full-product"
+        "f32-matmul"
     }
 
     fn cpu_fwd(
@@ -275,7 +275,7 @@ fn check_columns(n_in: usize, weight_in: usize) -> Result<()> {
     Ok(())
 }
 
-/// The table of token embeddings: the rows of a weight.
+/// The token embeddings: the rows of a weight.
 #[derive(Debug, Clone)]
 pub struct Embedding {
     table: Weight,
@@ -295,32 +295,32 @@ impl Embedding {
     pub fn forward(&self, ids: &Tensor) -> Result<Tensor> {
         let rows = match &self.table.0 {
             Kind::Packed(table) => {
-                looked_up(ids, [table.n_out(), table.n_in()], &|id, out| table.row(id, out))
+                gather_rows(ids, [table.n_out(), table.n_in()], &|id, out| table.row(id, out))
             }
             Kind::Dense(table) => {
-                looked_up(ids, [table.n_out(), table.n_in()], &|id, out| table.row(id, out))
+                gather_rows(ids, [table.n_out(), table.n_in()], &|id, out| table.row(id, out))
             }
-            Kind::Full(table) => table.index_select(ids, 0),
+            Kind::F32(table) => table.index_select(ids, 0),
             Kind::Candle(table) => table.embedding(ids),
         }?;
         if self.scale == 1.0 { Ok(rows) } else { rows * self.scale }
     }
 }
 
-/// The rows `ids` of a table of `shape`; `row` writes one.
-fn looked_up(ids: &Tensor, shape: [usize; 2], row: &(dyn Fn(usize, &mut [f32]) + Sync)) -> Result<Tensor> {
-    ids.contiguous()?.apply_op1_no_bwd(&Lookup { shape, row })
+/// The rows `ids` of a table of `shape`; `row` writes one of them.
+fn gather_rows(ids: &Tensor, shape: [usize; 2], row: &(dyn Fn(usize, &mut [f32]) + Sync)) -> Result<Tensor> {
+    ids.contiguous()?.apply_op1_no_bwd(&GatherRows { shape, row })
 }
 
-/// Rows of a packed table.
-struct Lookup<'a> {
+/// Gathers rows of a packed or dense table.
+struct GatherRows<'a> {
     shape: [usize; 2],
     row: &'a (dyn Fn(usize, &mut [f32]) + Sync),
 }
 
-impl CustomOp1 for Lookup<'_> {
+impl CustomOp1 for GatherRows<'_> {
     fn name(&self) -> &'static str {
-        "lookup"
+        "gather-rows"
     }
 
     fn cpu_fwd(&self, ids: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {

@@ -1,8 +1,8 @@
 //! The numeric operations of the model: the only room that asks which device it runs on.
 //!
 //! Place in the path: `model` composes these into a transformer; on the CPU they call
-//! `tier0-kernels` where candle has nothing fitting. Each takes and returns candle tensors of one
-//! flat batch, `[n_tokens, …]`, without padding.
+//! `tier0-kernels`, on other devices candle. Each takes and returns candle tensors of one flat batch,
+//! `[n_tokens, …]`, without padding.
 
 mod attention;
 mod device;
@@ -40,8 +40,8 @@ fn with_values<R>(tensor: &Tensor, run: impl FnOnce(&[f32]) -> Result<R>) -> Res
     }
 }
 
-/// Calls `run` with the values of an f32 tensor `[n_rows, n]` on the CPU, from its first on, and how far
-/// its rows lie apart: they may be parts of longer ones.
+/// Calls `run` with the values of an f32 tensor `[n_rows, n]` on the CPU, from the first one on, and the
+/// stride of its rows: they may be parts of longer ones.
 fn with_rows<R>(tensor: &Tensor, run: impl FnOnce(&[f32], usize) -> Result<R>) -> Result<R> {
     let (storage, layout) = tensor.storage_and_layout();
     match (&*storage, layout.stride()) {

@@ -6,18 +6,18 @@ use tier0_kernels::{Pairing, RopeTable};
 
 use super::with_values;
 
-/// What the rotation angles are made from.
+/// The parameters of the rotation angles.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RopeSpec {
-    /// Pairing of components.
+    /// Which components of a head form the pairs that are rotated.
     pub pairing: Pairing,
-    /// How many components of a head are rotated; even.
+    /// Number of a head's components that are rotated; even.
     pub dim: usize,
-    /// Base of the geometric row of frequencies.
+    /// Base of the geometric series of frequencies.
     pub base: f32,
-    /// Positions are divided by it (linear scaling); 1 changes nothing.
+    /// Positions are divided by it (linear scaling); 1 is no scaling.
     pub scale: f32,
-    /// One divisor for each frequency (Llama 3's scaling), where the file has them: `[dim / 2]`.
+    /// One divisor for each frequency (Llama 3's scaling), if the file has them: `[dim / 2]`.
     pub divisors: Option<Vec<f32>>,
 }
 
@@ -35,7 +35,7 @@ impl Rope {
     /// Tables for positions `0..n_positions`.
     ///
     /// # Errors
-    /// When the tensors cannot be made on the device, or the divisors' number is not `dim / 2`.
+    /// When the tensors cannot be made on the device, or there are not `dim / 2` divisors.
     pub fn new(spec: &RopeSpec, n_positions: usize, device: &Device) -> Result<Self> {
         let n_pairs = spec.dim / 2;
         let divisors = spec.divisors.clone().unwrap_or_else(|| vec![1.0; n_pairs]);

@@ -1,4 +1,4 @@
-//! The matrices of a model, as their device multiplies them.
+//! The matrices of a model, in the form that their device multiplies.
 
 use std::sync::Arc;
 
@@ -16,17 +16,18 @@ pub struct Weight(pub(super) Kind);
 pub(super) enum Kind {
     /// Quantised, on the CPU: packed for the kernels, in this one copy.
     Packed(Arc<PackedWeight>),
-    /// f16 or bf16, on the CPU: likewise.
+    /// f16 or bf16, on the CPU: packed for the kernels, too.
     Dense(Arc<DenseWeight>),
-    /// f32 on the CPU: candle's product would differ in the last bits between one row and many.
-    Full(Tensor),
-    /// Of any type, on another device; candle multiplies.
+    /// f32, on the CPU. The kernels multiply it: candle's product would differ in the last bits between one
+    /// row and many.
+    F32(Tensor),
+    /// Any type, on another device: candle multiplies.
     Candle(QMatMul),
 }
 
 impl Weight {
-    /// Packs what a GGUF file holds of a tensor of shape `[n_out, n_in]` for the CPU; `None` where the
-    /// kernels do not know its type.
+    /// Packs the GGUF bytes of a tensor of shape `[n_out, n_in]` for the CPU; `None` if the kernels do not
+    /// support its type.
     ///
     /// # Errors
     /// When the bytes do not fit the shape.
@@ -55,14 +56,15 @@ impl Weight {
         kind.map(|kind| Some(Self(kind)))
     }
 
-    /// A tensor as candle read it; on the CPU in f32, so for what [`Weight::pack`] does not take.
+    /// A tensor that candle has read; on the CPU it becomes f32, for types that [`Weight::pack`] does not
+    /// support.
     ///
     /// # Errors
     /// When the tensor's type cannot be used on its device.
     pub fn from_tensor(tensor: Arc<QTensor>) -> Result<Self> {
         let device = tensor.device();
         Ok(Self(match device.is_cpu() {
-            true => Kind::Full(tensor.dequantize(&device)?),
+            true => Kind::F32(tensor.dequantize(&device)?),
             false => Kind::Candle(QMatMul::from_arc(tensor)?),
         }))
     }

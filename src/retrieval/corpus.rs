@@ -1,43 +1,43 @@
-//! Cuts articles into passages: one for each section, and more where a section is long.
+//! Splits articles into passages: one for each section, and several for a long section.
 
 use std::collections::HashSet;
 
-/// Most words of a passage, unless a single sentence has more. What the embedding model reads
-/// ends near 190 words, and a quote should be no longer than what supports the reply.
+/// Most words of a passage, unless a single sentence has more. The embedding model reads about 190
+/// words, and a quote should be no longer than needed to support the reply.
 const MAX_WORDS: usize = 120;
 
-/// Where a long section may be cut: between paragraphs, or else lines, or else sentences.
+/// Where a long section is split: between paragraphs, else between lines, else between sentences.
 const CUTS: [&str; 3] = ["\n\n", "\n", ". "];
 
-/// Name of what stands above all headings.
+/// Section name of the text above all headings.
 const OVERVIEW: &str = "overview";
 
 /// A knowledge article to be made searchable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Article {
-    /// Such as `returns`; the first part of its passages' ids.
+    /// Id such as `returns`; the first part of its passages' ids.
     pub id: String,
-    /// Title of what stands above all headings.
+    /// Title of the article, and of the text above all headings.
     pub title: String,
-    /// Markdown.
+    /// Text in Markdown.
     pub text: String,
 }
 
-/// A section of an article, or a part of a long one: what is found and cited.
+/// A section of an article, or a part of a long one: the unit of search and citation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Passage {
-    /// `article#section`, such as `returns#how-long`; the further parts of a long section end in
-    /// `-2`, `-3` and so on.
+    /// Id `article#section`, such as `returns#how-long`; further parts of a long section end in `-2`, `-3`
+    /// and so on.
     pub id: String,
-    /// The article's id.
+    /// Id of the article.
     pub article: String,
     /// The section's heading, without markup.
     pub title: String,
-    /// The article's own words below the heading.
+    /// The article's text below the heading.
     pub text: String,
 }
 
-/// The passages of `articles`, in the order in which they stand there.
+/// The passages of `articles`, in their order.
 ///
 /// A section reaches from its heading (`#`, `##` or `###`) to the next one; deeper headings
 /// belong to its text. What precedes all headings becomes `article#overview`. Sections without
@@ -119,7 +119,7 @@ fn slug(heading: &str) -> String {
     if words.is_empty() { "section".to_owned() } else { words.join("-") }
 }
 
-/// `body` in one piece, or in several of at most [`MAX_WORDS`]; none where it has no words.
+/// `body` in one piece, or in several of at most [`MAX_WORDS`]; none if it has no words.
 fn cut_long(body: &str) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut start, mut end, mut n_words) = (0, 0, 0);
@@ -136,7 +136,7 @@ fn cut_long(body: &str) -> Vec<&str> {
     parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect()
 }
 
-/// Consecutive pieces that make up `text`, each short enough or without a place to cut at.
+/// Consecutive pieces of `text`, each short enough or without a place to split.
 fn pieces<'a>(text: &'a str, cuts: &[&str]) -> Vec<&'a str> {
     match cuts {
         [cut, finer @ ..] if count_words(text) > MAX_WORDS => {

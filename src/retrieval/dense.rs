@@ -5,19 +5,19 @@ use super::Scored;
 
 /// All passages' vectors, row by row.
 pub(super) struct Dense {
-    /// Row-major `[n_passages, dim]`.
+    /// The vectors, row-major `[n_passages, dim]`.
     rows: Vec<f32>,
     dim: usize,
 }
 
 impl Dense {
-    /// `vectors`: `[n_passages][dim]`, each of norm 1.
+    /// An index of `vectors`, `[n_passages][dim]`, each of norm 1.
     pub(super) fn new(vectors: &[Vec<f32>]) -> Self {
         Self { rows: vectors.concat(), dim: vectors.first().map_or(1, Vec::len).max(1) }
     }
 
-    /// The `n` passages nearest to the unit vector `query` `[dim]`, with their cosine similarity,
-    /// nearest first; equals in the passages' order.
+    /// The `n` passages nearest to the unit vector `query` `[dim]`, with their cosine similarity, nearest
+    /// first; ties in the passages' order.
     pub(super) fn search(&self, query: &[f32], n: usize) -> Vec<Scored> {
         let mut scored: Vec<Scored> = self
             .rows

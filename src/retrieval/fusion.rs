@@ -1,8 +1,8 @@
-//! One ranking out of several, by rank alone: scores of different kinds cannot be added.
+//! Merges several rankings by rank alone, because scores of different kinds cannot be added.
 
 use std::collections::BTreeMap;
 
-/// Dampens the lead of the first ranks; the value of the paper.
+/// Constant that reduces the advantage of the first ranks; the paper's value.
 const K: f32 = 60.0;
 
 /// Reciprocal rank fusion: an item's score is the sum of 1 / (60 + rank) over the rankings that

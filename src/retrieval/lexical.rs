@@ -22,19 +22,19 @@ use super::{Passage, Scored};
 /// Name under which [`analyzer`] is registered with the index.
 const ANALYZER: &str = "english";
 
-/// A word of the title tells more about a passage than one of its text.
+/// Weight of the title: its words say more about a passage than those of its text.
 const TITLE_BOOST: f32 = 2.0;
 
-/// Longer tokens are no words.
+/// Longest token that is indexed; longer ones are not words.
 const MAX_TOKEN_BYTES: usize = 40;
 
-/// More different words than this are no question; the rest of the query is ignored.
+/// Most different words of a query; the rest of it is ignored.
 const MAX_QUERY_TERMS: usize = 256;
 
-/// Memory for tantivy's writer; its least is 15 MB.
+/// Memory of tantivy's writer, which needs at least 15 MB.
 const WRITER_BYTES: usize = 20_000_000;
 
-/// The full-text index.
+/// The full-text index of passages.
 pub(super) struct Lexical {
     reader: IndexReader,
     fields: Fields,
@@ -44,12 +44,12 @@ pub(super) struct Lexical {
 struct Fields {
     title: Field,
     text: Field,
-    /// The passage's place in the list that was indexed.
+    /// Index of the passage in the indexed list.
     position: Field,
 }
 
 impl Lexical {
-    /// Indexes `passages`; hits name them by their place in it.
+    /// Indexes `passages`; hits refer to them by their index.
     pub(super) fn build(passages: &[Passage]) -> tantivy::Result<Self> {
         let (schema, fields) = schema();
         let builder = Index::builder().schema(schema);
@@ -69,8 +69,8 @@ impl Lexical {
         Ok(Self { reader, fields })
     }
 
-    /// The `n` passages whose words fit `query` best, with their BM25 scores, best first; equals
-    /// in the passages' order. None where no word occurs.
+    /// The `n` passages whose words match `query` best, with their BM25 scores, best first; ties in the
+    /// passages' order. Empty if no word occurs.
     pub(super) fn search(&self, query: &str, n: usize) -> tantivy::Result<Vec<Scored>> {
         let clauses = self.clauses(query);
         if clauses.is_empty() || n == 0 {
@@ -90,7 +90,7 @@ impl Lexical {
         Ok(scored)
     }
 
-    /// Any of the query's terms, in title or text.
+    /// A query for any of the terms, in title or text.
     fn clauses(&self, query: &str) -> Vec<(Occur, Box<dyn Query>)> {
         let clause = |field, term: &str, boost| -> (Occur, Box<dyn Query>) {
             let term = Term::from_field_text(field, term);
@@ -119,7 +119,8 @@ fn schema() -> (Schema, Fields) {
     (schema.build(), fields)
 }
 
-/// Lower-cased, stemmed words without stop words ("the", "is"): the same for passages and queries.
+/// Splits text into lower-case, stemmed words without stop words ("the", "is"); the same for passages and
+/// queries.
 fn analyzer() -> TextAnalyzer {
     let stop_words = STOP_WORDS.split_whitespace().map(str::to_owned);
     TextAnalyzer::builder(SimpleTokenizer::default())
@@ -130,8 +131,8 @@ fn analyzer() -> TextAnalyzer {
         .build()
 }
 
-/// Words that say nothing about what a passage or a question is about: articles, pronouns,
-/// prepositions, auxiliaries and question words, and what the tokenizer leaves of "I'll".
+/// Stop words: articles, pronouns, prepositions, auxiliaries and question words, and the rest of "I'll"
+/// after tokenisation.
 const STOP_WORDS: &str = "a about am an and any are as at be been but by can could d did do does \
     for from get got had has have hello hi how i if in into is it its just let ll m may me might \
     must my need of on or our please re s should so some t than thanks that the their them then \

@@ -1,9 +1,9 @@
-//! Finds the passages of the store's articles that a question is about.
+//! Hybrid search for the passages of the store's articles that a question is about.
 //!
-//! Place in the path: `support` asks [`Index::search`] once the intent is known. Articles become
-//! passages ([`passages`], one for each section); a query is ranked by words (BM25 in tantivy)
-//! and by meaning (dot products of [`embed`](crate::embed) vectors); reciprocal rank fusion makes
-//! one ranking of the two. A [`Hit`] tells both ranks, so that a result can be explained.
+//! Place in the path: `support` calls [`Index::search`] once the intent is known. Articles become
+//! passages ([`passages`], one for each section); a query ranks them by words (BM25 in tantivy) and by
+//! meaning (dot products of [`embed`](crate::embed) vectors); reciprocal rank fusion merges the two
+//! rankings. A [`Hit`] has both ranks, so that a result can be explained.
 
 mod corpus;
 mod dense;
@@ -21,19 +21,19 @@ use crate::embed::{Embed, EmbedError};
 use dense::Dense;
 use lexical::Lexical;
 
-/// How many candidates each ranking hands to the fusion, unless more hits are asked for: the same
-/// for every number of hits, so that asking for more does not change the first.
+/// Number of candidates that each ranking passes to the fusion, unless more hits are requested: the same
+/// for every number of hits, so that a request for more does not change the first ones.
 const N_CANDIDATES: usize = 20;
 
-/// Why an index could not be built or asked.
+/// Why an index could not be built or searched.
 #[derive(Debug, thiserror::Error)]
 pub enum RetrievalError {
-    /// The vectors could not be kept.
+    /// The vectors could not be saved.
     #[error("cannot keep the passages' vectors in {path}: {reason}")]
     Vectors {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What went wrong.
+        /// Why it could not be written.
         reason: String,
     },
     /// The embedding model failed.
@@ -44,16 +44,16 @@ pub enum RetrievalError {
     Lexical(#[from] tantivy::TantivyError),
 }
 
-/// A passage found, and why.
+/// A passage that was found, with its ranks.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hit {
-    /// What was found.
+    /// The passage that was found.
     pub passage: Arc<Passage>,
-    /// The fused score, by which hits are ranked; comparable within one search only.
+    /// The fused score, by which hits are ordered; comparable within one search only.
     pub score: f32,
-    /// Rank (from 1) and BM25 score by words, where the words are among the best.
+    /// Rank (from 1) and BM25 score by words, if it is among the candidates by words.
     pub lexical: Option<(usize, f32)>,
-    /// Rank (from 1) and cosine similarity, where the meaning is among the nearest.
+    /// Rank (from 1) and cosine similarity, if it is among the candidates by meaning.
     pub dense: Option<(usize, f32)>,
 }
 
@@ -75,9 +75,9 @@ impl Index {
         Self::assemble(passages, &vectors, embed)
     }
 
-    /// Like [`build`](Self::build), but keeps the vectors in `dir` for the next time. They are
-    /// read from there if they are of these very passages and this embedding model, and made
-    /// anew otherwise, be the file old, damaged or missing.
+    /// Like [`build`](Self::build), but caches the vectors in `dir`. They are read from there if they belong
+    /// to these passages and this embedding model; if the file is old, damaged or missing, they are
+    /// computed again.
     ///
     /// # Errors
     /// Those of [`build`](Self::build), and [`RetrievalError::Vectors`] when `dir` cannot be
@@ -113,14 +113,14 @@ impl Index {
         })
     }
 
-    /// All passages, in the order in which they came.
+    /// All passages, in the order in which they were given.
     #[must_use]
     pub fn passages(&self) -> &[Arc<Passage>] {
         &self.passages
     }
 
-    /// The `k` passages that `query` is most likely about, best first. The query is a customer's
-    /// own words; nothing in it is syntax.
+    /// The `k` passages that `query` is most likely about, best first. The query is plain text without any
+    /// syntax.
     ///
     /// # Errors
     /// [`RetrievalError::Embed`] and [`RetrievalError::Lexical`] when the search fails.

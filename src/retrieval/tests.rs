@@ -1,4 +1,4 @@
-//! The room as a whole: building, searching, reopening.
+//! Tests of the whole room: building, searching, reopening.
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
@@ -98,7 +98,7 @@ fn found(index: &Index, query: &str, k: usize) -> Vec<String> {
     hits.iter().map(|hit| hit.passage.id.clone()).collect()
 }
 
-/// Counts the texts that it is asked to embed.
+/// Counts the texts that it embeds.
 struct Counting {
     inner: HashEmbed,
     n_texts: AtomicUsize,

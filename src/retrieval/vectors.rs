@@ -1,6 +1,6 @@
-//! Keeps the passages' vectors in a file, so that a start need not embed them again.
+//! Caches the passages' vectors in a file, so that a start need not embed them again.
 //!
-//! The file is a cache: whatever is wrong with it, it is made anew.
+//! A file that does not fit or is damaged is made again.
 
 use std::collections::HashMap;
 use std::io::Write;
@@ -14,12 +14,12 @@ use crate::embed::Embed;
 
 const FILE_NAME: &str = "passages.safetensors";
 const TENSOR: &str = "vectors";
-/// Metadata: of which passages and which embedding model the vectors are.
+/// Metadata key: fingerprint of the passages and of the embedding model.
 const FINGERPRINT: &str = "fingerprint";
-/// Metadata: hash of the vectors themselves.
+/// Metadata key: hash of the vectors themselves.
 const CHECKSUM: &str = "checksum";
 
-/// Embedded to tell embedding models apart: another model puts it elsewhere.
+/// A text whose vector identifies the embedding model.
 const PROBE: &str = "Where is my parcel, and may I still send it back?";
 
 /// A hash of the passages and of the embedding model's behaviour.
@@ -38,7 +38,7 @@ pub(super) fn fingerprint(passages: &[Passage], embed: &dyn Embed) -> Result<Str
     Ok(hex(&hash.finalize()))
 }
 
-/// The `[n][dim]` vectors kept in `dir`, if they are whole and carry this fingerprint.
+/// The `[n][dim]` vectors in `dir`, if they are complete and have this fingerprint.
 pub(super) fn load(dir: &Path, fingerprint: &str, n: usize, dim: usize) -> Option<Vec<Vec<f32>>> {
     let path = dir.join(FILE_NAME);
     let bytes = std::fs::read(&path).ok()?;
@@ -66,7 +66,7 @@ fn parse(bytes: &[u8], fingerprint: &str, shape: [usize; 2]) -> Option<Vec<Vec<f
     Some(values.chunks(shape[1].max(1)).map(<[f32]>::to_vec).collect())
 }
 
-/// Writes the `[n][dim]` vectors to `dir`: the whole file or, if that fails, none of it.
+/// Writes the `[n][dim]` vectors to `dir`, atomically.
 pub(super) fn save(
     dir: &Path,
     fingerprint: &str,

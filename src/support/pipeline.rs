@@ -37,7 +37,7 @@ use super::{
     verify::{Evidence, Rejection, Verified},
 };
 use crate::{
-    actions::ActionDesk,
+    actions::ActionService,
     embed::Embed,
     engine::{Generate, Priority, Request, Usage},
     intent::Classifier,
@@ -67,7 +67,7 @@ pub struct Components {
     /// Templates replies.
     pub llm: Arc<dyn Generate>,
     /// Signs the actions that replies propose.
-    pub actions: Arc<ActionDesk>,
+    pub actions: Arc<ActionService>,
 }
 
 /// What can be set about the pipeline.

@@ -1,21 +1,18 @@
-//! The engine's numbers, under the names and labels that vLLM gives them: dashboards made for it work.
+//! The engine's metrics, with vLLM's names and labels, so that dashboards for vLLM work.
 
 use std::time::Duration;
 
 use prometheus_client::{
     encoding::EncodeLabelSet,
-    metrics::{
-        counter::Counter,
-        family::{Family, MetricConstructor},
-        gauge::Gauge,
-        histogram::Histogram,
-    },
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
 use std::sync::atomic::AtomicU64;
 
-/// Upper bounds of the buckets of what a request takes: from one token on a fast machine to a long
-/// text in a full queue.
+use super::durations::{Durations, SecondsBuckets};
+
+/// Upper bounds of the buckets of a request's latencies: from one token on a fast machine to a long text
+/// in a full queue.
 const SECONDS: [f64; 16] =
     [0.005, 0.01, 0.02, 0.04, 0.06, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 12.8, 30.0, 60.0, 120.0];
 
@@ -30,18 +27,7 @@ struct SuccessLabels {
     finished_reason: String,
 }
 
-#[derive(Clone)]
-struct SecondsBuckets;
-
-impl MetricConstructor<Histogram> for SecondsBuckets {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(SECONDS)
-    }
-}
-
-type Durations = Family<ModelLabel, Histogram, SecondsBuckets>;
-
-/// The engines' numbers, by model.
+/// The metrics of all engines, by model.
 #[derive(Debug, Clone)]
 pub(super) struct EngineFamilies {
     running: Family<ModelLabel, Gauge>,
@@ -53,14 +39,14 @@ pub(super) struct EngineFamilies {
     prompt_tokens: Family<ModelLabel, Counter>,
     generation_tokens: Family<ModelLabel, Counter>,
     successes: Family<SuccessLabels, Counter>,
-    first_token: Durations,
-    inter_token: Durations,
-    end_to_end: Durations,
+    first_token: Durations<ModelLabel>,
+    inter_token: Durations<ModelLabel>,
+    end_to_end: Durations<ModelLabel>,
 }
 
 impl EngineFamilies {
     pub(super) fn new() -> Self {
-        let durations = || Family::new_with_constructor(SecondsBuckets);
+        let durations = || Family::new_with_constructor(SecondsBuckets(&SECONDS));
         Self {
             running: Family::default(),
             waiting: Family::default(),
@@ -118,27 +104,27 @@ impl EngineFamilies {
     }
 }
 
-/// One engine's numbers.
+/// The metrics of one engine.
 #[derive(Debug, Clone)]
 pub struct EngineMetrics {
     families: EngineFamilies,
     label: ModelLabel,
 }
 
-/// An engine's load at one moment, and what it has counted since it was started.
+/// An engine's current load, and its counters since its start.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct EngineLoad {
     /// Requests in the running batch.
     pub n_running: usize,
-    /// Requests that wait.
+    /// Requests that wait for a place in it.
     pub n_waiting: usize,
     /// Share of the cache's blocks in use, 0 to 1.
     pub cache_usage: f64,
-    /// Prompt tokens that the prefix cache was asked for.
+    /// Prompt tokens that were looked up in the prefix cache.
     pub n_prefix_queries: u64,
-    /// Prompt tokens that it held.
+    /// Prompt tokens that the prefix cache held.
     pub n_prefix_hits: u64,
-    /// Preemptions.
+    /// Times that a request gave up its blocks.
     pub n_preemptions: u64,
 }
 
@@ -147,7 +133,7 @@ impl EngineMetrics {
         Self { families, label: ModelLabel { model_name: model.to_owned() } }
     }
 
-    /// Shows a load; counts what has been added since `before`.
+    /// Sets the gauges to `now`, and adds the counters' increase since `before`.
     pub fn load(&self, before: &EngineLoad, now: &EngineLoad) {
         let (families, label) = (&self.families, &self.label);
         let signed = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
@@ -162,17 +148,17 @@ impl EngineMetrics {
         add(&families.preemptions, before.n_preemptions, now.n_preemptions);
     }
 
-    /// A request had its first token so long after it arrived.
+    /// Counts a request's first token; `after` is the time since its arrival.
     pub fn first_token(&self, after: Duration) {
         self.families.first_token.get_or_create(&self.label).observe(after.as_secs_f64());
     }
 
-    /// A request had its next token so long after the one before.
+    /// Counts a request's next token; `after` is the time since the token before.
     pub fn next_token(&self, after: Duration) {
         self.families.inter_token.get_or_create(&self.label).observe(after.as_secs_f64());
     }
 
-    /// A request finished, so long after it arrived, for `reason` (`stop` or `length`).
+    /// Counts a finished request; `after` is the time since its arrival, `reason` is `stop` or `length`.
     pub fn finished(&self, reason: &str, n_prompt: usize, n_generated: usize, after: Duration) {
         let (families, label) = (&self.families, &self.label);
         families.prompt_tokens.get_or_create(label).inc_by(n_prompt as u64);

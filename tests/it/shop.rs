@@ -10,7 +10,7 @@ use futures::stream;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tier0::{
-    actions::{ActionDesk, ActionKey, StoreExecutor},
+    actions::{ActionKey, ActionService, StoreExecutor},
     embed::{Embed, MiniLm},
     engine::{EngineError, Event, EventStream, FinishReason, Generate, ModelInfo, Request, Usage},
     intent::{Classifier, IntentHead},
@@ -138,10 +138,10 @@ async fn open_shared() -> Option<Shared> {
 
 impl Shop {
     /// Where what the replies propose is confirmed.
-    pub(crate) fn desk(&self) -> ActionDesk {
+    pub(crate) fn action_service(&self) -> ActionService {
         let key = ActionKey::open_or_create(&self.shared.data.path().join("action.key")).unwrap();
         let lifetime = std::time::Duration::from_secs(600);
-        ActionDesk::new(self.store.clone(), key, Arc::new(StoreExecutor), lifetime)
+        ActionService::new(self.store.clone(), key, Arc::new(StoreExecutor), lifetime)
     }
 
     pub(crate) fn support(&self, writer: Writer) -> Support {
@@ -168,7 +168,7 @@ impl Shop {
             index: Arc::clone(&self.shared.index),
             embed: Arc::clone(&self.shared.embed),
             llm,
-            actions: Arc::new(self.desk()),
+            actions: Arc::new(self.action_service()),
             choices: Arc::clone(&self.shared.choices),
         };
         let settings = Settings {

@@ -179,9 +179,9 @@ async fn what_the_playbook_allows_is_proposed_not_done() {
     assert!(answer.content.contains("confirm") && !answer.content.contains("has been cancelled"));
     assert!(report.citations.iter().all(|citation| !citation.quote.is_empty()), "{:?}", report.citations);
     assert_eq!(report.explain.rules[0].intent, "cancel_order");
-    // The token is one that the desk takes, from its customer alone.
+    // The action service accepts the token, from its customer alone.
     let stranger = EmailAddress::parse("someone.else@example.com").unwrap();
-    let refused = shop.desk().confirm(&action.confirmation_token, Some(&stranger)).await;
+    let refused = shop.action_service().confirm(&action.confirmation_token, Some(&stranger)).await;
     assert!(matches!(refused, Err(ActionError::NotDone { .. })), "{refused:?}");
 }
 

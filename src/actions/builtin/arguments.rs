@@ -1,11 +1,11 @@
-//! What each action is told, by the names of the ticket format. Other arguments are left alone: the
-//! ledger keeps them (the reason for a cancellation), or they repeat what is known (`zip`).
+//! The arguments of each action, by the names of the ticket format. Other arguments are ignored: the
+//! ledger keeps them (the reason for a cancellation), or they repeat known values (`zip`).
 
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use tier0_store::{Address, ItemId, OrderId, PaymentMethodId};
 
-use super::super::{error::Failure, execute::ConfirmedAction};
+use super::super::{error::NotDone, execute::ConfirmedAction};
 
 #[derive(Debug, Deserialize)]
 pub(super) struct CancelOrder {
@@ -36,7 +36,7 @@ pub(super) struct ReturnItems {
     pub(super) payment_method_id: PaymentMethodId,
 }
 
-/// Of `exchange_items` and `modify_items`: each item and, at the same place, the one instead of it.
+/// Arguments of `exchange_items` and `modify_items`: items and, at the same index, their replacements.
 #[derive(Debug, Deserialize)]
 pub(super) struct ReplaceItems {
     pub(super) order_id: OrderId,
@@ -45,7 +45,7 @@ pub(super) struct ReplaceItems {
     pub(super) payment_method_id: PaymentMethodId,
 }
 
-/// An address as the customer wrote it, who may leave out what is understood.
+/// An address as the customer wrote it; the country may be missing.
 #[derive(Debug, Deserialize)]
 pub(super) struct NewAddress {
     line1: String,
@@ -57,14 +57,14 @@ pub(super) struct NewAddress {
 }
 
 impl NewAddress {
-    /// The whole address of one who lived at `old`.
+    /// The complete address; a missing country is that of `old`.
     ///
     /// # Errors
-    /// [`Failure::Arguments`] when a line is blank without which nothing arrives.
-    pub(super) fn instead_of(self, old: &Address) -> Result<Address, Failure> {
+    /// [`NotDone::Arguments`] when a required line is blank.
+    pub(super) fn instead_of(self, old: &Address) -> Result<Address, NotDone> {
         let needed = [("line1", &self.line1), ("city", &self.city), ("postal_code", &self.postal_code)];
         if let Some((name, _)) = needed.iter().find(|(_, line)| line.trim().is_empty()) {
-            return Err(Failure::Arguments { reason: format!("address.{name} is blank") });
+            return Err(NotDone::Arguments { reason: format!("address.{name} is blank") });
         }
         Ok(Address {
             line1: self.line1,
@@ -77,11 +77,11 @@ impl NewAddress {
     }
 }
 
-/// The arguments of an action, as that action knows them.
+/// Parses the arguments of an action.
 ///
 /// # Errors
-/// [`Failure::Arguments`] naming the one that is missing or of another form.
-pub(super) fn read<T: DeserializeOwned>(action: &ConfirmedAction) -> Result<T, Failure> {
+/// [`NotDone::Arguments`] naming the argument that is missing or has the wrong form.
+pub(super) fn read<T: DeserializeOwned>(action: &ConfirmedAction) -> Result<T, NotDone> {
     serde_path_to_error::deserialize(Value::Object(action.arguments.clone()))
-        .map_err(|error| Failure::Arguments { reason: error.to_string() })
+        .map_err(|error| NotDone::Arguments { reason: error.to_string() })
 }

@@ -1,8 +1,8 @@
-//! What an action is about: the order and the customer, as they are now.
+//! The order and the customer that an action changes, as they are now.
 
 use tier0_store::{Customer, Order, OrderId, StoreTransaction};
 
-use super::super::{error::Failure, execute::ConfirmedAction};
+use super::super::{error::NotDone, execute::ConfirmedAction};
 
 /// One action and the store that it changes.
 pub(super) struct Case<'a> {
@@ -11,16 +11,16 @@ pub(super) struct Case<'a> {
 }
 
 impl Case<'_> {
-    /// The customer's order, as long as its status is the one that the action needs.
+    /// The customer's order, if its status is the one that the action needs.
     ///
     /// # Errors
-    /// [`Failure::Impossible`] when it is not the customer's, or has gone on.
-    pub(super) async fn order(&mut self, id: &OrderId, status: &str) -> Result<Order, Failure> {
+    /// [`NotDone::Impossible`] when it is not the customer's, or has another status.
+    pub(super) async fn order(&mut self, id: &OrderId, status: &str) -> Result<Order, NotDone> {
         let order = self.store.order(&self.action.customer.id, id).await?;
         let order =
-            order.ok_or_else(|| Failure::impossible(format!("there is no order {id} in the account")))?;
+            order.ok_or_else(|| NotDone::impossible(format!("there is no order {id} in the account")))?;
         if order.status.as_str() != status {
-            return Err(Failure::impossible(format!(
+            return Err(NotDone::impossible(format!(
                 "the order {id} has the status \"{}\", and would have to be \"{status}\"",
                 order.status
             )));
@@ -28,25 +28,25 @@ impl Case<'_> {
         Ok(order)
     }
 
-    /// The customer, to be changed.
+    /// A copy of the customer, to be changed and saved.
     pub(super) fn customer(&self) -> Customer {
         self.action.customer.clone()
     }
 
-    /// Writes down what the action has made of the order and of the customer.
+    /// Writes the changed order and the changed customer.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub(super) async fn save(&mut self, order: &Order, customer: &Customer) -> Result<(), Failure> {
+    pub(super) async fn save(&mut self, order: &Order, customer: &Customer) -> Result<(), NotDone> {
         self.store.save_order(order).await?;
         self.save_customer(customer).await
     }
 
-    /// Writes down what the action has made of the customer.
+    /// Writes the customer, if the action has changed them.
     ///
     /// # Errors
     /// When the store cannot be written.
-    pub(super) async fn save_customer(&mut self, customer: &Customer) -> Result<(), Failure> {
+    pub(super) async fn save_customer(&mut self, customer: &Customer) -> Result<(), NotDone> {
         if *customer != self.action.customer {
             self.store.save_customer(customer).await?;
         }

@@ -1,11 +1,11 @@
-//! What can be done to an order that has been delivered. No money moves yet: it does once the shop
-//! has the items back. Until then, the ledger knows which items and which payment method.
+//! Actions on a delivered order. No money moves yet: it does once the shop has the items back. Until
+//! then, the ledger records the items and the payment method.
 
 use serde_json::{Value, json};
 use tier0_store::{Amount, OrderStatus};
 
 use super::{
-    super::error::Failure,
+    super::error::NotDone,
     arguments::{ReplaceItems, ReturnItems},
     case::Case,
     lines, money,
@@ -13,8 +13,8 @@ use super::{
 
 const DELIVERED: &str = "delivered";
 
-/// Announces that items come back for their price.
-pub(super) async fn return_items(mut case: Case<'_>, arguments: ReturnItems) -> Result<Value, Failure> {
+/// Records that items are returned for a refund.
+pub(super) async fn return_items(mut case: Case<'_>, arguments: ReturnItems) -> Result<Value, NotDone> {
     let mut order = case.order(&arguments.order_id, DELIVERED).await?;
     let refund = lines::total(&order, &lines::positions(&order, &arguments.item_ids)?);
     let nothing_due = order.money(Amount::ZERO);
@@ -30,8 +30,8 @@ pub(super) async fn return_items(mut case: Case<'_>, arguments: ReturnItems) -> 
     }))
 }
 
-/// Announces that items come back for other variants of the same products.
-pub(super) async fn exchange_items(mut case: Case<'_>, arguments: ReplaceItems) -> Result<Value, Failure> {
+/// Records that items are exchanged for other variants of the same products.
+pub(super) async fn exchange_items(mut case: Case<'_>, arguments: ReplaceItems) -> Result<Value, NotDone> {
     let mut order = case.order(&arguments.order_id, DELIVERED).await?;
     let replacements = lines::replacements(&mut case, &order, &arguments).await?;
     let difference = lines::difference(&order, &replacements);

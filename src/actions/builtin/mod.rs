@@ -1,9 +1,9 @@
 //! Carries actions out in the built-in store.
 //!
-//! An action and its entry in the ledger are one transaction. What the proposal rested on is looked
-//! at again, because the order may have changed since: its status, its items, what is available, the
-//! customer's payment methods and what is left on their gift cards. What only the playbook knows,
-//! such as how many days there are for a return, was its to check before it proposed.
+//! An action and its entry in the ledger are one transaction. The facts behind the proposal are checked
+//! again, because the order may have changed since: its status, its items, which variants are
+//! available, the customer's payment methods and the balances of their gift cards. Rules that only the
+//! playbook has, such as the days allowed for a return, were checked before the proposal.
 
 mod account;
 mod arguments;
@@ -18,7 +18,7 @@ use serde_json::Value;
 use tier0_store::{ActionState, StoreTransaction};
 
 use super::{
-    error::Failure,
+    error::NotDone,
     execute::{ConfirmedAction, Execute},
 };
 use arguments::read;
@@ -30,7 +30,7 @@ pub struct StoreExecutor;
 
 #[async_trait]
 impl Execute for StoreExecutor {
-    async fn execute(&self, mut store: StoreTransaction, action: &ConfirmedAction) -> Result<Value, Failure> {
+    async fn execute(&self, mut store: StoreTransaction, action: &ConfirmedAction) -> Result<Value, NotDone> {
         let result = apply(action, Case { store: &mut store, action }).await?;
         store.save_action(&action.entry(ActionState::Done, result.clone())).await?;
         store.commit().await?;
@@ -38,7 +38,7 @@ impl Execute for StoreExecutor {
     }
 }
 
-async fn apply(action: &ConfirmedAction, case: Case<'_>) -> Result<Value, Failure> {
+async fn apply(action: &ConfirmedAction, case: Case<'_>) -> Result<Value, NotDone> {
     match action.name.as_str() {
         "cancel_order" => pending::cancel(case, read(action)?).await,
         "modify_address" => pending::modify_address(case, read(action)?).await,
@@ -47,6 +47,6 @@ async fn apply(action: &ConfirmedAction, case: Case<'_>) -> Result<Value, Failur
         "return_items" => delivered::return_items(case, read(action)?).await,
         "exchange_items" => delivered::exchange_items(case, read(action)?).await,
         "modify_customer_address" => account::modify_address(case, read(action)?).await,
-        _ => Err(Failure::UnknownAction),
+        _ => Err(NotDone::UnknownAction),
     }
 }

@@ -1,12 +1,12 @@
-//! Money of an order: what was paid with what, charges and refunds. Gift cards have their balance
-//! in the store, so it moves with them; other methods are the payment provider's.
+//! Payments of an order: charges and refunds by payment method. The store holds the balances of gift
+//! cards and changes them; the payment provider handles the other methods.
 
 use tier0_store::{Amount, Customer, Money, Order, Payment, PaymentKind, PaymentMethodId};
 
-use super::super::error::Failure;
+use super::super::error::NotDone;
 
-/// What each method has paid and not got back, in the order of payment. Together it is never more
-/// than has been paid and not refunded, whichever way a refund went.
+/// The amount that each method has paid and not got back, in the order of payment. The sum is never more
+/// than what was paid and not refunded, even if a refund went to another method.
 pub(super) fn held(order: &Order) -> Vec<(PaymentMethodId, Amount)> {
     let mut left = order.paid().amount - order.refunded().amount;
     let mut held: Vec<(PaymentMethodId, Amount)> = Vec::new();
@@ -20,7 +20,7 @@ pub(super) fn held(order: &Order) -> Vec<(PaymentMethodId, Amount)> {
     held
 }
 
-/// What a method has paid, less what it has got back.
+/// The payments of a method minus its refunds.
 fn net(order: &Order, id: &PaymentMethodId) -> Amount {
     let own = order.payments.iter().filter(|payment| payment.payment_method_id == *id);
     own.fold(Amount::ZERO, |net, payment| match payment.kind {
@@ -29,7 +29,7 @@ fn net(order: &Order, id: &PaymentMethodId) -> Amount {
     })
 }
 
-/// Gives back all that is held, each part to the method that paid it. Returns the refunds.
+/// Refunds everything to the methods that paid it. Returns the refunds.
 pub(super) fn refund_all(order: &mut Order, customer: &mut Customer) -> Vec<Payment> {
     let held = held(order);
     for (id, amount) in &held {
@@ -38,7 +38,7 @@ pub(super) fn refund_all(order: &mut Order, customer: &mut Customer) -> Vec<Paym
     order.payments[order.payments.len() - held.len()..].to_vec()
 }
 
-/// Gives money back to a method, which the customer may have removed since.
+/// Refunds an amount to a method, which the customer may have removed since.
 pub(super) fn refund(order: &mut Order, customer: &mut Customer, id: &PaymentMethodId, amount: Amount) {
     if let Some(balance) = balance(customer, id) {
         *balance = *balance + amount;
@@ -46,16 +46,16 @@ pub(super) fn refund(order: &mut Order, customer: &mut Customer, id: &PaymentMet
     order.payments.push(Payment { kind: PaymentKind::Refund, amount, payment_method_id: id.clone() });
 }
 
-/// Takes money from one of the customer's methods.
+/// Charges an amount to one of the customer's methods.
 ///
 /// # Errors
-/// [`Failure::Impossible`] when it is not the customer's, or has too little left.
+/// [`NotDone::Impossible`] when it is not the customer's, or has too little left.
 pub(super) fn charge(
     order: &mut Order,
     customer: &mut Customer,
     id: &PaymentMethodId,
     amount: Amount,
-) -> Result<(), Failure> {
+) -> Result<(), NotDone> {
     check(customer, id, &order.money(amount))?;
     if let Some(balance) = balance(customer, id) {
         *balance = *balance - amount;
@@ -64,16 +64,16 @@ pub(super) fn charge(
     Ok(())
 }
 
-/// Charges a difference, or refunds it where it is below nothing.
+/// Charges a price difference, or refunds it if it is negative.
 ///
 /// # Errors
-/// [`Failure::Impossible`] when the method is not the customer's, or has too little left.
+/// [`NotDone::Impossible`] when the method is not the customer's, or has too little left.
 pub(super) fn settle(
     order: &mut Order,
     customer: &mut Customer,
     id: &PaymentMethodId,
     difference: Amount,
-) -> Result<(), Failure> {
+) -> Result<(), NotDone> {
     check(customer, id, &order.money(difference))?;
     if difference > Amount::ZERO {
         charge(order, customer, id, difference)?;
@@ -84,17 +84,17 @@ pub(super) fn settle(
     Ok(())
 }
 
-/// Whether a method is the customer's and has as much left as is due. Only gift cards have a
+/// Checks that a method is the customer's and that its balance covers `due`. Only gift cards have a
 /// balance.
 ///
 /// # Errors
-/// [`Failure::Impossible`] when not.
-pub(super) fn check(customer: &Customer, id: &PaymentMethodId, due: &Money) -> Result<(), Failure> {
+/// [`NotDone::Impossible`] when one of the two is not so.
+pub(super) fn check(customer: &Customer, id: &PaymentMethodId, due: &Money) -> Result<(), NotDone> {
     let method = customer.payment_method(id);
     let method = method
-        .ok_or_else(|| Failure::impossible(format!("the payment method {id} is not in the account")))?;
+        .ok_or_else(|| NotDone::impossible(format!("the payment method {id} is not in the account")))?;
     match method.balance {
-        Some(balance) if balance < due.amount => Err(Failure::impossible(format!(
+        Some(balance) if balance < due.amount => Err(NotDone::impossible(format!(
             "{} is left on {id}, which is less than the {due} to be paid",
             balance.in_currency(&due.currency)
         ))),

@@ -1,10 +1,10 @@
-//! What can be done to an order that has not been sent yet.
+//! Actions on an order that has not been sent yet.
 
 use serde_json::{Value, json};
 use tier0_store::{Amount, OrderStatus};
 
 use super::{
-    super::error::Failure,
+    super::error::NotDone,
     arguments::{CancelOrder, ModifyAddress, ModifyPayment, ReplaceItems},
     case::Case,
     lines, money,
@@ -12,8 +12,8 @@ use super::{
 
 const PENDING: &str = "pending";
 
-/// Cancels the order and gives back all that has been paid for it, to where it came from.
-pub(super) async fn cancel(mut case: Case<'_>, arguments: CancelOrder) -> Result<Value, Failure> {
+/// Cancels the order and refunds everything to the methods that paid for it.
+pub(super) async fn cancel(mut case: Case<'_>, arguments: CancelOrder) -> Result<Value, NotDone> {
     let mut order = case.order(&arguments.order_id, PENDING).await?;
     let mut customer = case.customer();
     let refunds = money::refund_all(&mut order, &mut customer);
@@ -24,24 +24,24 @@ pub(super) async fn cancel(mut case: Case<'_>, arguments: CancelOrder) -> Result
 }
 
 /// Sends the order to another address.
-pub(super) async fn modify_address(mut case: Case<'_>, arguments: ModifyAddress) -> Result<Value, Failure> {
+pub(super) async fn modify_address(mut case: Case<'_>, arguments: ModifyAddress) -> Result<Value, NotDone> {
     let mut order = case.order(&arguments.order_id, PENDING).await?;
     order.shipping_address = arguments.address.instead_of(&order.shipping_address)?;
     case.store.save_order(&order).await?;
     Ok(json!({"order_id": order.id, "status": order.status, "shipping_address": order.shipping_address}))
 }
 
-/// Pays the order with another method and gives back what the others have paid.
-pub(super) async fn modify_payment(mut case: Case<'_>, arguments: ModifyPayment) -> Result<Value, Failure> {
+/// Pays the order with another method and refunds the others.
+pub(super) async fn modify_payment(mut case: Case<'_>, arguments: ModifyPayment) -> Result<Value, NotDone> {
     let mut order = case.order(&arguments.order_id, PENDING).await?;
     let mut customer = case.customer();
     let method = &arguments.payment_method_id;
     let held = money::held(&order);
     if held.is_empty() {
-        return Err(Failure::impossible(format!("nothing has been paid for the order {}", order.id)));
+        return Err(NotDone::impossible(format!("nothing has been paid for the order {}", order.id)));
     }
     if held.iter().all(|(id, _)| id == method) {
-        return Err(Failure::impossible(format!("the order {} is already paid with {method}", order.id)));
+        return Err(NotDone::impossible(format!("the order {} is already paid with {method}", order.id)));
     }
     let amount: Amount = held.iter().map(|(_, amount)| *amount).sum();
     let refunds = money::refund_all(&mut order, &mut customer);
@@ -55,8 +55,8 @@ pub(super) async fn modify_payment(mut case: Case<'_>, arguments: ModifyPayment)
     }))
 }
 
-/// Replaces items by other variants of the same products, which settles the difference in price.
-pub(super) async fn modify_items(mut case: Case<'_>, arguments: ReplaceItems) -> Result<Value, Failure> {
+/// Replaces items by other variants of the same products, and charges or refunds the price difference.
+pub(super) async fn modify_items(mut case: Case<'_>, arguments: ReplaceItems) -> Result<Value, NotDone> {
     let mut order = case.order(&arguments.order_id, PENDING).await?;
     let mut customer = case.customer();
     let replacements = lines::replacements(&mut case, &order, &arguments).await?;

@@ -242,7 +242,7 @@ async fn what_is_no_longer_possible_changes_nothing(
     let shop = Shop::open().await;
     let before = shop.state().await;
     let failure = shop.act(name, arguments).await.unwrap_err();
-    assert!(matches!(failure, Failure::Impossible { .. }), "{failure}");
+    assert!(matches!(failure, NotDone::Impossible { .. }), "{failure}");
     assert!(failure.to_string().contains(reason), "{failure}");
     assert_eq!(shop.state().await, before);
 }
@@ -256,13 +256,13 @@ async fn an_order_that_has_changed_since_the_proposal_is_left_alone(
     #[case] name: &str,
 ) {
     let shop = Shop::open().await;
-    let desk = shop.desk();
-    let token = desk.propose(&to_ada(name, arguments)).unwrap();
+    let service = shop.service();
+    let token = service.propose(&to_ada(name, arguments)).unwrap();
     let mut orders = orders();
     orders[0]["status"] = "shipped".into();
     shop.import("orders.jsonl", &orders).await;
     let before = shop.state().await;
-    let failure = confirm(&desk, &token).await.unwrap_err();
+    let failure = confirm(&service, &token).await.unwrap_err();
     assert!(failure.to_string().contains("\"shipped\""), "{failure}");
     assert_eq!(shop.state().await, before);
 }
@@ -303,7 +303,7 @@ async fn arguments_that_cannot_be_used_are_named(
     let shop = Shop::open().await;
     let before = shop.state().await;
     let failure = shop.act(name, arguments).await.unwrap_err();
-    assert!(matches!(failure, Failure::Arguments { .. }), "{failure}");
+    assert!(matches!(failure, NotDone::Arguments { .. }), "{failure}");
     assert!(failure.to_string().contains(reason), "{failure}");
     assert_eq!(shop.state().await, before);
 }
@@ -311,6 +311,6 @@ async fn arguments_that_cannot_be_used_are_named(
 #[tokio::test]
 async fn an_unknown_action_says_where_to_send_it() {
     let failure = Shop::open().await.act("water_plants", json!({})).await.unwrap_err();
-    assert!(matches!(failure, Failure::UnknownAction), "{failure}");
+    assert!(matches!(failure, NotDone::UnknownAction), "{failure}");
     assert!(failure.to_string().contains("actions.webhook_url"), "{failure}");
 }

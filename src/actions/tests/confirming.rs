@@ -19,7 +19,7 @@ fn expired(shop: &Shop) -> (ActionId, String) {
 async fn nothing_is_written_before_the_confirmation() {
     let shop = Shop::open().await;
     let before = shop.state().await;
-    let token = shop.desk().propose(&cancel_p1()).unwrap();
+    let token = shop.service().propose(&cancel_p1()).unwrap();
     assert_eq!(shop.state().await, before);
     assert_eq!(shop.entry(&token).await, None);
 }
@@ -27,14 +27,14 @@ async fn nothing_is_written_before_the_confirmation() {
 #[tokio::test]
 async fn a_confirmed_action_is_done_and_entered_once() {
     let shop = Shop::open().await;
-    let desk = shop.desk();
-    let token = desk.propose(&cancel_p1()).unwrap();
-    let first = confirm(&desk, &token).await.unwrap();
+    let service = shop.service();
+    let token = service.propose(&cancel_p1()).unwrap();
+    let first = confirm(&service, &token).await.unwrap();
     assert!(!first.already_confirmed);
     assert_eq!((first.name.as_str(), &first.arguments["order_id"]), ("cancel_order", &json!("#P1")));
     let after = shop.state().await;
 
-    let again = confirm(&desk, &token).await.unwrap();
+    let again = confirm(&service, &token).await.unwrap();
     assert_eq!(again, Confirmed { already_confirmed: true, ..first.clone() });
     assert_eq!(shop.state().await, after);
 
@@ -51,11 +51,11 @@ async fn a_confirmed_action_is_done_and_entered_once() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn confirmations_at_the_same_time_count_once(#[case] n_servers: usize) {
     let shop = Shop::open().await;
-    let desks: Vec<_> = (0..n_servers).map(|_| Arc::new(shop.desk())).collect();
-    let token = desks[0].propose(&cancel_p1()).unwrap();
+    let services: Vec<_> = (0..n_servers).map(|_| Arc::new(shop.service())).collect();
+    let token = services[0].propose(&cancel_p1()).unwrap();
     let confirmations = (0..12).map(|n| {
-        let (desk, token) = (Arc::clone(&desks[n % n_servers]), token.clone());
-        tokio::spawn(async move { confirm(&desk, &token).await.unwrap() })
+        let (service, token) = (Arc::clone(&services[n % n_servers]), token.clone());
+        tokio::spawn(async move { confirm(&service, &token).await.unwrap() })
     });
     let mut results = Vec::new();
     for confirmation in confirmations.collect::<Vec<_>>() {
@@ -70,11 +70,11 @@ async fn confirmations_at_the_same_time_count_once(#[case] n_servers: usize) {
 #[tokio::test]
 async fn two_proposals_of_the_same_thing_are_two_actions() {
     let shop = Shop::open().await;
-    let desk = shop.desk();
-    let [first, second] = [(); 2].map(|()| desk.propose(&cancel_p1()).unwrap());
+    let service = shop.service();
+    let [first, second] = [(); 2].map(|()| service.propose(&cancel_p1()).unwrap());
     assert_ne!(first, second);
-    confirm(&desk, &first).await.unwrap();
-    let failure = confirm(&desk, &second).await.unwrap_err();
+    confirm(&service, &first).await.unwrap();
+    let failure = confirm(&service, &second).await.unwrap_err();
     assert!(failure.to_string().contains("cancelled"), "{failure}");
 }
 
@@ -83,8 +83,8 @@ async fn a_token_is_void_once_it_has_expired() {
     let shop = Shop::open().await;
     let before = shop.state().await;
     let (_, token) = expired(&shop);
-    let failure = confirm(&shop.desk(), &token).await.unwrap_err();
-    assert!(matches!(failure, Failure::Expired { .. }), "{failure}");
+    let failure = confirm(&shop.service(), &token).await.unwrap_err();
+    assert!(matches!(failure, NotDone::Expired { .. }), "{failure}");
     assert_eq!(shop.state().await, before);
     assert_eq!(shop.entry(&token).await, None);
 }
@@ -106,17 +106,17 @@ async fn what_was_done_is_told_even_after_the_token_has_expired() {
     let mut store = shop.store.begin().await.unwrap();
     store.save_action(&entry).await.unwrap();
     store.commit().await.unwrap();
-    let confirmed = confirm(&shop.desk(), &token).await.unwrap();
+    let confirmed = confirm(&shop.service(), &token).await.unwrap();
     assert!(confirmed.already_confirmed);
     assert_eq!(confirmed.result, entry.result);
     assert_eq!(shop.entry(&token).await, Some(entry));
 }
 
 #[tokio::test]
-async fn a_token_lasts_as_long_as_the_desk_says() {
+async fn a_token_lasts_as_long_as_the_service_says() {
     let shop = Shop::open().await;
     let before = Utc::now();
-    let token = shop.desk().propose(&cancel_p1()).unwrap();
+    let token = shop.service().propose(&cancel_p1()).unwrap();
     let lifetime = Signed::from_token(&token, &shop.key).unwrap().expires_at - before;
     assert!((TimeDelta::seconds(3598)..=TimeDelta::seconds(3601)).contains(&lifetime), "{lifetime}");
 }
@@ -129,35 +129,35 @@ async fn a_token_lasts_as_long_as_the_desk_says() {
 #[tokio::test]
 async fn only_the_customer_it_was_proposed_to_can_confirm(#[case] by: &str, #[case] is_hers: bool) {
     let shop = Shop::open().await;
-    let desk = shop.desk();
-    let token = desk.propose(&cancel_p1()).unwrap();
-    let outcome = desk.confirm(&token, Some(&email(by))).await;
+    let service = shop.service();
+    let token = service.propose(&cancel_p1()).unwrap();
+    let outcome = service.confirm(&token, Some(&email(by))).await;
     assert_eq!(outcome.is_ok(), is_hers);
     if let Err(error) = outcome {
-        let wrong = matches!(error, ActionError::NotDone { failure: Failure::WrongCustomer { .. }, .. });
+        let wrong = matches!(error, ActionError::NotDone { reason: NotDone::WrongCustomer { .. }, .. });
         assert!(wrong, "{error}");
         assert_eq!(shop.entry(&token).await, None);
     }
     // Nor does another learn what became of it once it is done.
-    confirm(&desk, &token).await.unwrap();
-    assert_eq!(desk.confirm(&token, Some(&email(by))).await.is_ok(), is_hers);
+    confirm(&service, &token).await.unwrap();
+    assert_eq!(service.confirm(&token, Some(&email(by))).await.is_ok(), is_hers);
 }
 
 #[tokio::test]
 async fn a_customer_who_is_gone_confirms_nothing() {
     let shop = Shop::open().await;
     let nobody = Proposal { customer: CustomerId::new("c-gone").unwrap(), ..cancel_p1() };
-    let token = shop.desk().propose(&nobody).unwrap();
-    let failure = confirm(&shop.desk(), &token).await.unwrap_err();
-    assert!(matches!(failure, Failure::Impossible { .. }), "{failure}");
+    let token = shop.service().propose(&nobody).unwrap();
+    let failure = confirm(&shop.service(), &token).await.unwrap_err();
+    assert!(matches!(failure, NotDone::Impossible { .. }), "{failure}");
 }
 
 #[tokio::test]
 async fn a_token_of_another_server_is_unknown() {
     let (ours, theirs) = (Shop::open().await, Shop::open().await);
-    let token = theirs.desk().propose(&cancel_p1()).unwrap();
+    let token = theirs.service().propose(&cancel_p1()).unwrap();
     for token in [token.as_str(), "", ".", "not-a-token"] {
-        let error = ours.desk().confirm(token, None).await.unwrap_err();
+        let error = ours.service().confirm(token, None).await.unwrap_err();
         assert!(matches!(error, ActionError::UnknownToken), "{error}");
     }
 }

@@ -11,8 +11,8 @@ use tier0_store::{
 };
 
 use super::{
-    ActionDesk, ActionError, ActionKey, ConfirmAction, Confirmed, Execute, Failure, Proposal, StoreExecutor,
-    token::Signed,
+    ActionError, ActionKey, ActionService, ConfirmAction, Confirmed, Execute, NotDone, Proposal,
+    StoreExecutor, token::Signed,
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -95,19 +95,19 @@ impl Shop {
         import_native(&self.store, self.folder.path()).await.unwrap();
     }
 
-    fn desk(&self) -> ActionDesk {
-        self.desk_with(Arc::new(StoreExecutor))
+    fn service(&self) -> ActionService {
+        self.service_with(Arc::new(StoreExecutor))
     }
 
-    fn desk_with(&self, execute: Arc<dyn Execute>) -> ActionDesk {
-        ActionDesk::new(self.store.clone(), self.key.clone(), execute, HOUR)
+    fn service_with(&self, execute: Arc<dyn Execute>) -> ActionService {
+        ActionService::new(self.store.clone(), self.key.clone(), execute, HOUR)
     }
 
     /// Proposes something to Ada and confirms it for her.
-    async fn act(&self, name: &str, arguments: Value) -> Result<Confirmed, Failure> {
-        let desk = self.desk();
-        let token = desk.propose(&to_ada(name, arguments)).unwrap();
-        let outcome = confirm(&desk, &token).await;
+    async fn act(&self, name: &str, arguments: Value) -> Result<Confirmed, NotDone> {
+        let service = self.service();
+        let token = service.propose(&to_ada(name, arguments)).unwrap();
+        let outcome = confirm(&service, &token).await;
         let recorded = self.entry(&token).await.is_some();
         assert_eq!(recorded, outcome.is_ok(), "the ledger has what was done, and nothing else");
         outcome
@@ -165,11 +165,11 @@ fn email(text: &str) -> EmailAddress {
     EmailAddress::parse(text).unwrap()
 }
 
-/// Confirms a token of this desk's own.
-async fn confirm(desk: &ActionDesk, token: &str) -> Result<Confirmed, Failure> {
-    match desk.confirm(token, None).await {
+/// Confirms a token of this service's own.
+async fn confirm(service: &ActionService, token: &str) -> Result<Confirmed, NotDone> {
+    match service.confirm(token, None).await {
         Ok(confirmed) => Ok(confirmed),
-        Err(ActionError::NotDone { failure, .. }) => Err(failure),
+        Err(ActionError::NotDone { reason, .. }) => Err(reason),
         Err(error) => panic!("{error}"),
     }
 }

@@ -11,7 +11,7 @@ use wiremock::{
 };
 
 use super::*;
-use crate::actions::{Webhook, WebhookError, WebhookExecutor, mac::Mac};
+use crate::actions::{Webhook, WebhookError, WebhookExecutor, hmac::Mac};
 
 const SECRET: &str = "a secret that both sides know";
 
@@ -27,13 +27,13 @@ async fn hook(answers: &[ResponseTemplate]) -> MockServer {
     server
 }
 
-fn desk(shop: &Shop, server: &MockServer) -> ActionDesk {
-    desk_at(shop, format!("{}/hook", server.uri()), Duration::from_secs(5))
+fn service(shop: &Shop, server: &MockServer) -> ActionService {
+    service_at(shop, format!("{}/hook", server.uri()), Duration::from_secs(5))
 }
 
-fn desk_at(shop: &Shop, url: String, timeout: Duration) -> ActionDesk {
+fn service_at(shop: &Shop, url: String, timeout: Duration) -> ActionService {
     let hook = Webhook { url, secret: SECRET.to_owned(), timeout };
-    shop.desk_with(Arc::new(WebhookExecutor::new(shop.store.clone(), &hook).unwrap()))
+    shop.service_with(Arc::new(WebhookExecutor::new(shop.store.clone(), &hook).unwrap()))
 }
 
 async fn requests(server: &MockServer) -> Vec<Request> {
@@ -60,9 +60,9 @@ async fn the_hook_is_told_everything_and_can_tell_who_asks() {
     let before = shop.state().await;
     let answer = ResponseTemplate::new(200).set_body_json(json!({"refund": "r-1"}));
     let server = hook(&[answer]).await;
-    let desk = desk(&shop, &server);
-    let token = desk.propose(&cancel_p1()).unwrap();
-    let confirmed = confirm(&desk, &token).await.unwrap();
+    let service = service(&shop, &server);
+    let token = service.propose(&cancel_p1()).unwrap();
+    let confirmed = confirm(&service, &token).await.unwrap();
     assert_eq!(confirmed.result, json!({"refund": "r-1"}));
 
     let requests = requests(&server).await;
@@ -93,10 +93,10 @@ async fn the_hook_is_told_everything_and_can_tell_who_asks() {
 async fn an_answer_without_json_is_done_without_a_result(#[case] answer: ResponseTemplate) {
     let shop = Shop::open().await;
     let server = hook(&[answer]).await;
-    let desk = desk(&shop, &server);
-    let token = desk.propose(&cancel_p1()).unwrap();
-    assert_eq!(confirm(&desk, &token).await.unwrap().result, Value::Null);
-    assert!(confirm(&desk, &token).await.unwrap().already_confirmed);
+    let service = service(&shop, &server);
+    let token = service.propose(&cancel_p1()).unwrap();
+    assert_eq!(confirm(&service, &token).await.unwrap().result, Value::Null);
+    assert!(confirm(&service, &token).await.unwrap().already_confirmed);
     assert_eq!(requests(&server).await.len(), 1);
 }
 
@@ -105,9 +105,9 @@ async fn a_hook_that_fails_is_asked_again_for_the_same_action() {
     let shop = Shop::open().await;
     let done = ResponseTemplate::new(200).set_body_json(json!(1));
     let server = hook(&[ResponseTemplate::new(500), ResponseTemplate::new(429), done]).await;
-    let desk = desk(&shop, &server);
-    let token = desk.propose(&cancel_p1()).unwrap();
-    assert_eq!(confirm(&desk, &token).await.unwrap().result, json!(1));
+    let service = service(&shop, &server);
+    let token = service.propose(&cancel_p1()).unwrap();
+    assert_eq!(confirm(&service, &token).await.unwrap().result, json!(1));
     let requests = requests(&server).await;
     assert_eq!(requests.len(), 3);
     for request in &requests {
@@ -122,15 +122,15 @@ async fn what_has_failed_can_be_confirmed_again_under_the_same_key() {
     let shop = Shop::open().await;
     let broken = ResponseTemplate::new(503);
     let server = hook(&[broken.clone(), broken.clone(), broken, ResponseTemplate::new(200)]).await;
-    let desk = desk(&shop, &server);
-    let token = desk.propose(&cancel_p1()).unwrap();
-    let failure = confirm(&desk, &token).await.unwrap_err();
-    assert!(matches!(failure, Failure::HookFailed { n_tries: 3, .. }), "{failure}");
+    let service = service(&shop, &server);
+    let token = service.propose(&cancel_p1()).unwrap();
+    let failure = confirm(&service, &token).await.unwrap_err();
+    assert!(matches!(failure, NotDone::HookFailed { n_tries: 3, .. }), "{failure}");
     assert!(failure.to_string().contains("503"), "{failure}");
     let entry = shop.entry(&token).await.unwrap();
     assert_eq!((entry.state, entry.result), (ActionState::Failed, json!(failure.to_string())));
 
-    let confirmed = confirm(&desk, &token).await.unwrap();
+    let confirmed = confirm(&service, &token).await.unwrap();
     assert!(!confirmed.already_confirmed);
     assert_eq!(shop.entry(&token).await.unwrap().state, ActionState::Done);
     let requests = requests(&server).await;
@@ -144,15 +144,15 @@ async fn a_refusal_is_passed_on_in_the_hooks_words_and_not_tried_again() {
     let shop = Shop::open().await;
     let refusal = ResponseTemplate::new(422).set_body_json(json!({"message": "already packed"}));
     let server = hook(&[refusal, ResponseTemplate::new(200)]).await;
-    let desk = desk(&shop, &server);
-    let token = desk.propose(&cancel_p1()).unwrap();
-    let failure = confirm(&desk, &token).await.unwrap_err();
-    assert!(matches!(failure, Failure::HookRefused { status: 422, .. }), "{failure}");
+    let service = service(&shop, &server);
+    let token = service.propose(&cancel_p1()).unwrap();
+    let failure = confirm(&service, &token).await.unwrap_err();
+    assert!(matches!(failure, NotDone::HookRefused { status: 422, .. }), "{failure}");
     assert!(failure.to_string().contains("already packed"), "{failure}");
     assert_eq!(requests(&server).await.len(), 1);
     assert_eq!(shop.entry(&token).await.unwrap().state, ActionState::Failed);
     // The shop may have mended what was in the way.
-    assert!(confirm(&desk, &token).await.is_ok());
+    assert!(confirm(&service, &token).await.is_ok());
 }
 
 #[tokio::test]
@@ -161,9 +161,9 @@ async fn a_redirect_is_not_followed() {
     let elsewhere = hook(&[ResponseTemplate::new(200)]).await;
     let moved = ResponseTemplate::new(307).insert_header("location", format!("{}/hook", elsewhere.uri()));
     let server = hook(&[moved]).await;
-    let desk = desk(&shop, &server);
-    let token = desk.propose(&cancel_p1()).unwrap();
-    let failure = confirm(&desk, &token).await.unwrap_err();
+    let service = service(&shop, &server);
+    let token = service.propose(&cancel_p1()).unwrap();
+    let failure = confirm(&service, &token).await.unwrap_err();
     assert!(failure.to_string().contains("307"), "{failure}");
     assert!(requests(&elsewhere).await.is_empty());
 }
@@ -174,10 +174,10 @@ async fn a_hook_that_is_not_there_is_a_failure_without_its_address() {
     // A port that nobody listens on: it was free a moment ago.
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let url = format!("http://{free}/secret-path");
-    let desk = desk_at(&shop, url, Duration::from_secs(5));
-    let token = desk.propose(&cancel_p1()).unwrap();
-    let failure = confirm(&desk, &token).await.unwrap_err();
-    assert!(matches!(failure, Failure::HookFailed { .. }), "{failure}");
+    let service = service_at(&shop, url, Duration::from_secs(5));
+    let token = service.propose(&cancel_p1()).unwrap();
+    let failure = confirm(&service, &token).await.unwrap_err();
+    assert!(matches!(failure, NotDone::HookFailed { .. }), "{failure}");
     assert!(!failure.to_string().contains("secret"), "{failure}");
     assert_eq!(shop.entry(&token).await.unwrap().state, ActionState::Failed);
 }
@@ -186,10 +186,10 @@ async fn a_hook_that_is_not_there_is_a_failure_without_its_address() {
 async fn a_hook_that_does_not_answer_is_given_up() {
     let shop = Shop::open().await;
     let server = hook(&[ResponseTemplate::new(200).set_delay(Duration::from_secs(60))]).await;
-    let desk = desk_at(&shop, format!("{}/hook", server.uri()), Duration::from_millis(100));
-    let token = desk.propose(&cancel_p1()).unwrap();
+    let service = service_at(&shop, format!("{}/hook", server.uri()), Duration::from_millis(100));
+    let token = service.propose(&cancel_p1()).unwrap();
     let started = Instant::now();
-    let failure = confirm(&desk, &token).await.unwrap_err();
+    let failure = confirm(&service, &token).await.unwrap_err();
     assert!(failure.to_string().contains("in time"), "{failure}");
     assert!(started.elapsed() < Duration::from_secs(20));
 }
@@ -198,11 +198,11 @@ async fn a_hook_that_does_not_answer_is_given_up() {
 async fn confirmations_at_the_same_time_ask_the_hook_once() {
     let shop = Shop::open().await;
     let server = hook(&[ResponseTemplate::new(200).set_delay(Duration::from_millis(100))]).await;
-    let desk = Arc::new(desk(&shop, &server));
-    let token = desk.propose(&cancel_p1()).unwrap();
+    let service = Arc::new(service(&shop, &server));
+    let token = service.propose(&cancel_p1()).unwrap();
     let confirmations = (0..8).map(|_| {
-        let (desk, token) = (Arc::clone(&desk), token.clone());
-        tokio::spawn(async move { confirm(&desk, &token).await.unwrap().already_confirmed })
+        let (service, token) = (Arc::clone(&service), token.clone());
+        tokio::spawn(async move { confirm(&service, &token).await.unwrap().already_confirmed })
     });
     let already = futures::future::try_join_all(confirmations).await.unwrap();
     assert_eq!(already.iter().filter(|already| !**already).count(), 1);
@@ -213,8 +213,8 @@ async fn confirmations_at_the_same_time_ask_the_hook_once() {
 async fn an_action_that_was_running_when_the_server_stopped_is_asked_for_again() {
     let shop = Shop::open().await;
     let server = hook(&[ResponseTemplate::new(200)]).await;
-    let desk = desk(&shop, &server);
-    let token = desk.propose(&cancel_p1()).unwrap();
+    let service = service(&shop, &server);
+    let token = service.propose(&cancel_p1()).unwrap();
     let signed = Signed::from_token(&token, &shop.key).unwrap();
     let confirmed_at = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
     let running = ActionEntry {
@@ -231,7 +231,7 @@ async fn an_action_that_was_running_when_the_server_stopped_is_asked_for_again()
     store.save_action(&running).await.unwrap();
     store.commit().await.unwrap();
 
-    assert!(!confirm(&desk, &token).await.unwrap().already_confirmed);
+    assert!(!confirm(&service, &token).await.unwrap().already_confirmed);
     let requests = requests(&server).await;
     assert_eq!(header(&requests[0], "idempotency-key"), signed.id.as_str());
     let body: Value = requests[0].body_json().unwrap();

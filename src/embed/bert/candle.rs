@@ -1,5 +1,5 @@
-//! The network as candle-transformers has it, in f32: for devices other than the CPU, and what the
-//! kernels' bf16 is held against.
+//! The network of candle-transformers, in f32: for devices other than the CPU, and the reference for the
+//! kernels' bf16.
 
 use std::path::Path;
 

@@ -1,20 +1,20 @@
-//! The network: embeddings, then layers.
+//! The network on the CPU: embeddings, then layers.
 
 use half::bf16;
 use tier0_kernels::{DenseRows, pool};
 
 use super::layer::{Layer, Norm};
 
-/// Tokens that a task looks up.
+/// Tokens that one task of the thread pool looks up.
 const TOKENS_PER_TASK: usize = 32;
 
-/// A BERT encoder.
+/// The weights of a BERT encoder.
 pub(super) struct Encoder {
     pub(super) embeddings: Embeddings,
     pub(super) layers: Vec<Layer>,
 }
 
-/// What the tokens and their places mean before the first layer.
+/// The embeddings of tokens and of positions, before the first layer.
 pub(super) struct Embeddings {
     /// `[vocab_size, hidden_size]`.
     pub(super) words: Vec<bf16>,
@@ -23,14 +23,14 @@ pub(super) struct Embeddings {
     pub(super) norm: Norm,
 }
 
-/// What the layers pass on, kept from batch to batch.
+/// The activations between the layers; their memory is reused from batch to batch.
 #[derive(Default)]
 pub(super) struct Buffers {
     /// `[n_tokens, hidden_size]`.
     pub(super) hidden: Vec<f32>,
     /// `[n_tokens, 3, hidden_size]`.
     pub(super) qkv: Vec<f32>,
-    /// What attention gathered, `[n_tokens, hidden_size]`.
+    /// The attention output, `[n_tokens, hidden_size]`.
     pub(super) context: Vec<f32>,
     /// `[n_tokens, hidden_size]`, laid out for a product.
     pub(super) rows: DenseRows,

@@ -18,7 +18,7 @@ use crate::embed::EmbedError;
 /// The only activation function that the layers have.
 const ACTIVATION: &str = "gelu";
 
-/// What `config.json` says of the network's shape.
+/// The network's shape, from `config.json`.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Config {
     pub(super) vocab_size: usize,
@@ -33,7 +33,7 @@ pub(super) struct Config {
 }
 
 impl Config {
-    /// What is wrong with it, if anything is.
+    /// What is not supported, if anything.
     fn fault(&self) -> Option<String> {
         if self.hidden_act != ACTIVATION {
             return Some(format!("hidden_act is {:?}; only {ACTIVATION:?} can run", self.hidden_act));

@@ -6,7 +6,7 @@ use tier0_kernels::{
 
 use super::encoder::Buffers;
 
-/// The type of all matrices.
+/// The element type of all matrices.
 const WEIGHTS: DenseType = DenseType::Bf16;
 
 /// `x·wᵀ + bias`.
@@ -36,7 +36,7 @@ impl Norm {
     }
 }
 
-/// Attention and a network of two layers, each with a residual around it and a normalisation behind
+/// Attention and a feed-forward network, each followed by a residual sum and a layer normalisation
 /// (Devlin et al. 2018, "BERT").
 pub(super) struct Layer {
     pub(super) n_heads: usize,
@@ -50,8 +50,8 @@ pub(super) struct Layer {
 }
 
 impl Layer {
-    /// Takes `buffers.hidden`, `[n_tokens, hidden_size]`, through the layer; `lengths` are the tokens of
-    /// each sequence.
+    /// Runs the layer on `buffers.hidden`, `[n_tokens, hidden_size]`; `lengths` are the numbers of tokens of
+    /// the sequences.
     pub(super) fn run(&self, lengths: &[usize], buffers: &mut Buffers) {
         let Buffers { hidden, qkv, context, rows, inner } = buffers;
         let size = self.qkv.weight.n_in();

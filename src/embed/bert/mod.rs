@@ -26,17 +26,17 @@ use self::{
 };
 use super::{Embed, EmbedError, normalize};
 
-/// Most tokens of a text that are read, `[CLS]` and `[SEP]` included: what the model was tuned for.
+/// Most tokens of a text, `[CLS]` and `[SEP]` included: the length that the model was fine-tuned for.
 const MAX_TOKENS: usize = 256;
-/// Tokens that go through the layers together, unless one text alone has more: enough to keep all
-/// threads busy, few enough that what the layers pass on stays in the caches.
+/// Tokens of a batch, unless one text alone has more: enough to keep all threads busy, few enough that
+/// the activations stay in the processor's caches.
 const BATCH_TOKENS: usize = 512;
-/// Texts that are tokenised in one parallel call: others who want the threads wait no longer than that.
+/// Texts that are tokenised in one parallel call, which bounds the wait of other users of the threads.
 const TEXTS_PER_CALL: usize = 32;
 
 /// The sentence-embedding model all-MiniLM-L6-v2, or any BERT of the same file layout.
 ///
-/// On the CPU matrices are bf16, and no sum depends on how many texts there are: a text's vector has the
+/// On the CPU the matrices are bf16, and no sum depends on the number of texts: a text's vector has the
 /// same bits alone and in any batch. On other devices every text runs by itself, in f32.
 pub struct MiniLm {
     network: Network,
@@ -47,7 +47,7 @@ pub struct MiniLm {
 enum Network {
     Kernels {
         encoder: Encoder,
-        /// Those that no call uses now.
+        /// The buffers that no call uses at the moment.
         buffers: Mutex<Vec<Buffers>>,
     },
     Candle(CandleBert),

@@ -16,7 +16,7 @@ use super::{
     tokens::{Encode, ModelTokens},
 };
 use crate::{
-    engine::Grammar,
+    engine::request::Grammar,
     model::{TokenId, Tokenizer},
 };
 
@@ -26,21 +26,21 @@ const MAX_TOKEN_BYTES: usize = 1_024;
 /// Longest source of a grammar.
 const MAX_SOURCE_BYTES: usize = 64 * 1024;
 
-/// Compilation recurses where rules and references form chains, as long as the source has room for;
-/// what is not touched of its stack takes no memory.
+/// Stack of the thread that compiles. Compilation recurses along chains of rules and references, which
+/// may be as long as the source; stack that is not touched takes no memory.
 const STACK_BYTES: usize = 256 * 1024 * 1024;
 
-/// The reason where the grammar engine panicked, and how such reasons of its own begin.
+/// The reason after a panic of the grammar engine, and the prefix of such reasons of its own.
 const PANICKED: &str = "the grammar engine does not cope with it";
 const PANIC_PREFIX: &str = "panic: ";
 
-/// Words of the grammar engine that mean nothing to a caller of this server, and better ones.
+/// Phrases of the grammar engine that a caller of this server cannot use, and their replacements.
 const REWORDED: [(&str, &str); 2] = [
     (". Enable 'coerce_one_of' option to approximate oneOf with anyOf", "; use anyOf"),
     (" without 'referencing' feature", ""),
 ];
 
-/// Longest reason that is passed on to the caller.
+/// Longest reason that the caller gets.
 const MAX_REASON_CHARS: usize = 300;
 
 /// Compiles grammars to constraints over one model's vocabulary. Built once per model: it sorts the
@@ -49,10 +49,10 @@ pub struct ConstraintFactory {
     parsers: ParserFactory,
 }
 
-/// The vocabulary cannot be constrained.
+/// Why grammars cannot be used with a vocabulary.
 #[derive(Debug, thiserror::Error)]
 pub enum VocabularyError {
-    /// Without one no text could ever end.
+    /// There is no end token, so that no text could ever end.
     #[error("the model has no end token below {n_vocab}, the size of its vocabulary; a grammar needs one")]
     NoEndToken {
         /// Tokens of the vocabulary.
@@ -61,23 +61,23 @@ pub enum VocabularyError {
     /// A token is longer than the prefix tree can hold.
     #[error("token {} has {n_bytes} bytes; grammars work with tokens of up to {MAX_TOKEN_BYTES}", .token.0)]
     TokenTooLong {
-        /// The token.
+        /// The token that is too long.
         token: TokenId,
-        /// Its length.
+        /// Length of the token.
         n_bytes: usize,
     },
     /// The grammar engine refused it.
     #[error("the vocabulary cannot be used for grammars: {reason}")]
     Refused {
-        /// Its words.
+        /// The grammar engine's message.
         reason: String,
     },
 }
 
-/// The grammar cannot be compiled.
+/// Why a grammar cannot be compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum GrammarError {
-    /// It is wrong, or asks for what is not supported.
+    /// The grammar is wrong, or uses something that is not supported.
     #[error("the {kind} is not supported: {reason}")]
     Unsupported {
         /// What kind of grammar it is.
@@ -85,12 +85,12 @@ pub enum GrammarError {
         /// What is wrong with it.
         reason: String,
     },
-    /// Its source is too long.
+    /// The grammar's source is too long.
     #[error("the {kind} has {n_bytes} bytes; at most {MAX_SOURCE_BYTES} are accepted")]
     TooLong {
         /// What kind of grammar it is.
         kind: &'static str,
-        /// Its length.
+        /// Length of its source.
         n_bytes: usize,
     },
 }
@@ -121,12 +121,12 @@ impl ConstraintFactory {
     /// A factory for a model's tokenizer.
     ///
     /// # Errors
-    /// As [`ConstraintFactory::new`].
+    /// The same as those of [`ConstraintFactory::new`].
     pub fn for_tokenizer(tokenizer: &Arc<Tokenizer>) -> Result<Self, VocabularyError> {
         let tokens = (0..tokenizer.n_tokens()).map(|id| tokenizer.bytes(TokenId(id as u32)));
         let ends: Vec<TokenId> = tokenizer.end_tokens().collect();
         let encoder = Arc::clone(tokenizer);
-        // What cannot be encoded is taken for a tokenisation that does not fit the text.
+        // An error counts as a tokenisation that does not fit the text.
         Self::new(tokens, &ends, move |text| encoder.encode_plain(text).unwrap_or_default())
     }
 
@@ -201,7 +201,7 @@ fn source_bytes(grammar: &Grammar) -> usize {
     }
 }
 
-/// The grammar in `llguidance`'s terms.
+/// The grammar in `llguidance`'s types.
 fn translate(grammar: &Grammar) -> Result<GrammarWithLexer, String> {
     match grammar {
         Grammar::JsonSchema(schema) => json(schema),
@@ -217,8 +217,8 @@ fn json(schema: &Value) -> Result<GrammarWithLexer, String> {
         Value::Bool(false) => return Err("`false` allows no value at all".to_owned()),
         _ => return Err("a schema is an object or a boolean".to_owned()),
     };
-    // Separators that leave nothing to choose: white space is bounded and needs no sampling. It is
-    // how Python's `json.dumps` writes, and so what models have read most of.
+    // Fixed separators: white space is bounded and needs no sampling. Python's `json.dumps` writes JSON
+    // this way, so models have seen this form most often.
     let options = JsonCompileOptions {
         item_separator: ", ".to_owned(),
         key_separator: ": ".to_owned(),
@@ -241,8 +241,8 @@ fn regex(pattern: &str) -> Result<GrammarWithLexer, String> {
     Ok(GrammarWithLexer::from_regex(pattern))
 }
 
-/// Refuses what `llguidance` adds to Lark beyond what text is allowed. With limits on tokens and
-/// hidden stops it could not go back along a draft; control tokens stay out of a text.
+/// Refuses `llguidance`'s extensions of Lark that are about more than text. With limits on tokens and
+/// hidden stops the matcher could not roll back a draft; control tokens must not be in a text.
 fn refuse_options(lexer: &LexerSpec) -> Result<(), String> {
     let options = [
         (lexer.has_stop, "stop= (use suffix=)"),
@@ -255,7 +255,7 @@ fn refuse_options(lexer: &LexerSpec) -> Result<(), String> {
     }
 }
 
-/// On one line, in words for callers, and cut where it grows long.
+/// A reason on one line, reworded for callers and cut to [`MAX_REASON_CHARS`].
 fn short(reason: &str) -> String {
     if reason.starts_with(PANIC_PREFIX) {
         return PANICKED.to_owned();

@@ -7,7 +7,7 @@ use crate::model::TokenId;
 /// Bits of a word of the set.
 const WORD_BITS: usize = u32::BITS as usize;
 
-/// The tokens that a grammar allows in one place: a bit per token of the vocabulary.
+/// The tokens that a grammar allows next: one bit for each token of the vocabulary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenMask(SimpleVob);
 
@@ -16,28 +16,27 @@ impl TokenMask {
         Self(allowed)
     }
 
-    /// Nothing but this token.
+    /// A mask that allows only this token.
     pub(super) fn only(token: TokenId, trie: &TokTrie) -> Self {
         Self(trie.singleton_token_set(token.0))
     }
 
-    /// Nothing but end tokens.
+    /// A mask that allows only end tokens.
     pub(super) fn ends(trie: &TokTrie) -> Self {
         Self(trie.eos_token_set())
     }
 
-    /// Whether the token may come next. Ids outside the vocabulary never may.
+    /// Whether the token may come next. Ids outside the vocabulary are never allowed.
     pub fn allows(&self, token: TokenId) -> bool {
         (token.0 as usize) < self.0.len() && self.0.is_allowed(token.0)
     }
 
-    /// How many tokens may come next.
+    /// Number of tokens that may come next.
     pub fn n_allowed(&self) -> usize {
         self.0.num_set()
     }
 
-    /// Sets the logits of all other tokens to negative infinity, also of those that a model pads
-    /// its vocabulary with.
+    /// Sets the logits of all other tokens to negative infinity, padding of the vocabulary included.
     pub fn apply(&self, logits: &mut [f32]) {
         let words = self.0.as_slice().iter().copied().chain(std::iter::repeat(0));
         for (chunk, word) in logits.chunks_mut(WORD_BITS).zip(words) {

@@ -2,10 +2,10 @@
 //! or a Lark grammar.
 //!
 //! Place in the path: [`ConstraintFactory`] is built once per model and compiles a request's grammar
-//! when it is submitted, so that what is unsupported is refused at the door. Each sequence then owns
-//! a [`Constraint`]: beside the forward pass it computes the [`TokenMask`] of the next token, which
-//! is laid over the logits before sampling; after it, it takes the token and tells which tokens are
-//! forced and need no sampling. The grammars themselves are `llguidance`'s work.
+//! when it is submitted, so that an unsupported grammar is refused then. Each sequence then owns a
+//! [`Constraint`]: during the forward pass it computes the [`TokenMask`] of the next token, which is
+//! applied to the logits before sampling; afterwards it accepts the token and returns the tokens that
+//! are forced and need no sampling. `llguidance` implements the grammars themselves.
 
 mod factory;
 mod mask;

@@ -1,4 +1,4 @@
-//! One sequence's place in its grammar.
+//! One sequence's state in its grammar.
 
 use std::collections::VecDeque;
 
@@ -8,65 +8,65 @@ use tier0_kernels::pool;
 use super::mask::TokenMask;
 use crate::model::TokenId;
 
-/// What one sequence has written, as its grammar sees it, and what may follow.
+/// The state of one sequence's grammar: what was written, and what may follow.
 ///
-/// Where the grammar leaves one way only for the bytes to come, the tokens for them are forced: the
-/// model's own tokenisation, found once, before it is known whether they are sampled one by one
-/// under masks or taken at once by [`Constraint::forced_tokens`]. So both give the same tokens.
+/// Where the grammar allows only one continuation in bytes, its tokens are forced: the model's own
+/// tokenisation, computed once. The tokens are the same whether they are sampled one by one under masks
+/// or taken at once by [`Constraint::forced_tokens`].
 pub struct Constraint {
     matcher: Matcher,
     tokens: TokEnv,
-    /// Forced tokens from here on, once they are known.
+    /// The tokens that are forced next, once they are computed.
     forced: Option<VecDeque<TokenId>>,
-    /// The mask for here, once it is computed.
+    /// The mask of the next token, once it is computed.
     mask: Option<Result<TokenMask, ConstraintError>>,
-    /// An end token has been accepted.
+    /// Whether an end token has been accepted.
     ended: bool,
 }
 
-/// Where a text stands after a token.
+/// The state of a text after a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Progress {
-    /// More may follow.
+    /// More tokens may follow.
     Continue,
     /// The text is a whole sentence of the grammar and nothing but an end token can follow.
     Done,
 }
 
-/// A constraint could not go on.
+/// Why a constraint cannot be followed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConstraintError {
     /// The token would leave the grammar.
     #[error("the grammar does not allow token {} here", .token.0)]
     NotAllowed {
-        /// The token.
+        /// The token that is not allowed.
         token: TokenId,
     },
     /// The grammar engine gave up: a limit was reached, or no token of the vocabulary fits.
     #[error("the grammar cannot be followed: {reason}")]
     Failed {
-        /// Its words.
+        /// The first line of its message.
         reason: String,
     },
 }
 
 impl Constraint {
-    /// A constraint at the start of its text, with its first mask computed.
+    /// A constraint at the start of its text, with the first mask computed.
     pub(super) fn start(matcher: Matcher, tokens: TokEnv) -> Result<Self, ConstraintError> {
         let mut constraint = Self { matcher, tokens, forced: None, mask: None, ended: false };
-        // A grammar of the empty text is done before the first token; this lets it notice.
+        // A grammar of the empty text is done before the first token; this call notices it.
         constraint.matcher.consume_tokens(&[]).map_err(failed)?;
         constraint.mask()?;
         Ok(constraint)
     }
 
-    /// Whether the text is whole and nothing but an end token can follow.
+    /// Whether the text is complete and nothing but an end token can follow.
     pub fn is_done(&self) -> bool {
         self.ended || (self.matcher.is_stopped() && self.matcher.stop_reason().is_ok())
     }
 
-    /// Computes the mask for here, if that has not been done. It takes up to milliseconds and needs
-    /// no logits, so its place is beside the forward pass. [`Constraint::mask`] reports an error.
+    /// Computes the mask of the next token, unless it is computed already. This takes up to milliseconds and
+    /// needs no logits, so it is called during the forward pass. [`Constraint::mask`] reports an error.
     pub fn prepare(&mut self) {
         if self.mask.is_none() {
             self.mask = Some(self.compute_mask());
@@ -85,17 +85,17 @@ impl Constraint {
         self.mask.insert(computed).as_ref().map_err(Clone::clone)
     }
 
-    /// Tokens that have to follow and so need no sampling, in order; often none. They are not yet
-    /// accepted: the caller may cut them short.
+    /// The tokens that have to follow and so need no sampling, in order; often none. They are not yet
+    /// accepted: the caller may take only the first of them.
     pub fn forced_tokens(&mut self) -> Vec<TokenId> {
         self.forced().iter().copied().collect()
     }
 
-    /// Takes the next token of the text.
+    /// Accepts the next token of the text.
     ///
     /// # Errors
-    /// [`ConstraintError::NotAllowed`] leaves the constraint as it was; after
-    /// [`ConstraintError::Failed`] it is of no use.
+    /// [`ConstraintError::NotAllowed`] leaves the constraint unchanged; after [`ConstraintError::Failed`] it
+    /// cannot be used any more.
     pub fn accept(&mut self, token: TokenId) -> Result<Progress, ConstraintError> {
         if !self.allows(token)? {
             return Err(ConstraintError::NotAllowed { token });
@@ -104,7 +104,7 @@ impl Constraint {
         Ok(if self.is_done() { Progress::Done } else { Progress::Continue })
     }
 
-    /// How many tokens of a draft could be accepted one after the other. Accepts none.
+    /// Number of tokens of a draft that could be accepted one after the other. Accepts none of them.
     ///
     /// # Errors
     /// [`ConstraintError::Failed`].
@@ -120,7 +120,7 @@ impl Constraint {
             n_consumed += usize::from(!self.is_end(*token));
         }
         self.matcher.rollback(n_consumed).map_err(failed)?;
-        // It keeps its last mask for places that look alike; on another way there it may be another.
+        // The matcher caches its last mask by its state, which may differ after a rollback.
         self.matcher.invalidate_bias_cache();
         (self.forced, self.mask, self.ended) = (forced, mask, ended);
         Ok(n_acceptable)
@@ -162,7 +162,7 @@ impl Constraint {
         }
     }
 
-    /// Takes a token that is allowed.
+    /// Advances by a token that is allowed.
     fn advance(&mut self, token: TokenId) -> Result<(), ConstraintError> {
         self.mask = None;
         let mut left = self.forced.take().unwrap_or_default();
@@ -183,7 +183,7 @@ pub fn prepare_all(mut constraints: Vec<&mut Constraint>) {
 
 fn failed(error: impl std::fmt::Display) -> ConstraintError {
     let error = error.to_string();
-    // What follows the first line is for the grammar engine's authors.
+    // The lines after the first one are for the grammar engine's authors.
     let reason = match error.lines().next().unwrap_or_default() {
         first if first == StopReason::NoExtensionBias.to_string() => "no token of the vocabulary fits",
         first => first,

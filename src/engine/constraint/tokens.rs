@@ -1,10 +1,10 @@
-//! The model's vocabulary as the grammar engine wants it.
+//! The model's vocabulary in the grammar engine's form.
 
 use llguidance::toktrie::{TokTrie, TokenizerEnv};
 
 use crate::model::TokenId;
 
-/// Tokenises text as the model was trained; names of special tokens are text to it.
+/// Tokenises text as the model was trained. The names of special tokens are ordinary text.
 pub(super) type Encode = Box<dyn Fn(&str) -> Vec<TokenId> + Send + Sync>;
 
 /// The tokens as a prefix tree, and the tokenizer for text that a grammar forces.
@@ -18,8 +18,8 @@ impl ModelTokens {
         Self { trie, encode }
     }
 
-    /// The model's tokenisation where it stands for this very text. It need not: a tokenizer may
-    /// normalise, or put a space in front. Then the longest tokens from the left.
+    /// The model's tokenisation if its bytes are exactly this text; else greedy, the longest tokens from the
+    /// left. A tokenizer may normalise, or put a space in front.
     fn encode_exactly(&self, text: &str) -> Vec<u32> {
         let ids: Vec<u32> = (self.encode)(text).into_iter().map(|token| token.0).collect();
         let bytes = ids.iter().flat_map(|id| self.trie.token(*id));

@@ -1,19 +1,19 @@
 //! Decides what each step computes: which sequences, which of their tokens, in which blocks.
 //!
 //! Place in the path: the worker submits sequences, asks for a [`StepPlan`], lets the model run it,
-//! and commits what was sampled. There are no tensors here, no clock and no chance: the same calls
-//! give the same plans.
+//! and commits what was sampled. There are no tensors here, no clock and no randomness: the same
+//! calls give the same plans.
 //!
-//! - **One flat step** takes one token of every decoding sequence, with drafts to verify, and in
-//!   what is left of the budget chunks of prefill ([`plan`](Scheduler::plan)).
+//! - **One flat step** takes one token of every decoding sequence, with drafts to verify, and fills
+//!   the rest of the token budget with chunks of prefill ([`plan`](Scheduler::plan)).
 //! - **Order** is first come, first served, interactive before batch; batch work that has waited
 //!   long enough counts as interactive. The first in order is never preempted and never waits for
 //!   memory, so every sequence ends.
 //! - **Memory**: a sequence gets the blocks of its whole prompt when it is admitted, and further
 //!   ones as it decodes. When none is left, the last in order goes back to the queue and is
-//!   computed again later, from whatever the prefix cache still holds of it.
-//! - **Sharing**: what is computed enters the prefix cache with the step that computed it. A
-//!   sequence whose prefix is just being computed by one before it waits for that.
+//!   computed again later, except for what the prefix cache still holds of it.
+//! - **Sharing**: what a step computes enters the prefix cache when the step is committed. A
+//!   sequence whose prefix an earlier one is just computing waits for it.
 
 mod plan;
 mod sequence;
@@ -27,34 +27,34 @@ pub use self::{
     sequence::{NewSequence, Priority, SeqId},
     step::{Admission, StepEntry, StepPlan, StepResult},
 };
-use super::memory::KvMemory;
+use super::kv_blocks::KvBlocks;
 
-/// How much there is to give out.
+/// The sizes and limits of the scheduler.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchedulerConfig {
     /// Blocks of the KV cache.
     pub n_blocks: usize,
     /// Tokens in a block.
     pub block_size: usize,
-    /// Most tokens in a step.
+    /// Most tokens in a step (vLLM's `max_num_batched_tokens`).
     pub max_batch_tokens: usize,
-    /// Most sequences that run at a time.
+    /// Most sequences that run at the same time (vLLM's `max_num_seqs`).
     pub max_running: usize,
-    /// Most tokens of prefill in a step that also decodes: what a decoding sequence waits for.
+    /// Most tokens of prefill in a step that also decodes: they delay the decoding sequences' next token.
     pub prefill_chunk: usize,
     /// Most sequences that wait.
     pub max_waiting: usize,
     /// Steps after which a batch sequence that has not ended counts as interactive.
-    pub batch_patience_steps: u64,
+    pub batch_aging_steps: u64,
 }
 
-/// Why there can be no scheduler of this kind.
+/// Why a configuration cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConfigError {
     /// A size is zero.
     #[error("`{field}` is 0; it must be at least 1")]
     Zero {
-        /// Which.
+        /// The field that is zero.
         field: &'static str,
     },
     /// Decoding alone could fill every step.
@@ -64,11 +64,11 @@ pub enum ConfigError {
         max_running + prefill_chunk
     )]
     StepTooSmall {
-        /// The step's budget.
+        /// Most tokens in a step.
         max_batch_tokens: usize,
-        /// Sequences that may run.
+        /// Most sequences that run at the same time.
         max_running: usize,
-        /// The chunk.
+        /// Most tokens of prefill in a step that also decodes.
         prefill_chunk: usize,
     },
 }
@@ -95,31 +95,31 @@ impl SchedulerConfig {
 
 /// Why a sequence was not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// There is no token to start from.
+pub enum AdmissionError {
+    /// The prompt has no token.
     #[error("the prompt is empty")]
     EmptyPrompt,
-    /// There is nothing to do.
+    /// `max_tokens` is zero.
     #[error("`max_tokens` is 0; nothing would be generated")]
     NothingToGenerate,
-    /// A sequence of this number has not ended.
+    /// A sequence with this id waits or runs.
     #[error("sequence {} is under way already", id.0)]
     Duplicate {
-        /// The number.
+        /// The id that both have.
         id: SeqId,
     },
-    /// It would not fit even if it had the whole KV cache.
+    /// The sequence would not fit even if it had the whole KV cache.
     #[error(
         "prompt and `max_tokens` come to {n_tokens} tokens, but the KV cache holds {capacity}; \
          shorten the prompt, lower `max_tokens` or give the KV cache more memory"
     )]
-    NeverFits {
-        /// Tokens that it may come to.
+    ExceedsCapacity {
+        /// Tokens of prompt and completion.
         n_tokens: usize,
         /// Tokens that all blocks hold.
         capacity: usize,
     },
-    /// The queue has no room.
+    /// The queue is full.
     #[error("the queue is full ({n_waiting} sequences wait); try again shortly")]
     QueueFull {
         /// Sequences that wait.
@@ -127,32 +127,32 @@ pub enum Refusal {
     },
 }
 
-/// The scheduler's numbers.
+/// Load and counters of the scheduler.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Stats {
-    /// Sequences that have blocks.
+    /// Sequences that run: they have blocks.
     pub n_running: usize,
-    /// Sequences that wait for some.
+    /// Sequences that wait for blocks.
     pub n_waiting: usize,
     /// Blocks of the KV cache.
     pub n_blocks: usize,
-    /// Blocks that hold nothing.
+    /// Blocks that are neither used nor cached.
     pub n_free_blocks: usize,
-    /// Blocks of running sequences. What is neither free nor in use is cached, and free on demand.
+    /// Blocks of running sequences. A block that is neither free nor used is cached, and freed on demand.
     pub n_used_blocks: usize,
-    /// Tokens of all prompts that the prefix cache was asked for.
+    /// Prompt tokens that were looked up in the prefix cache.
     pub n_queried_tokens: u64,
-    /// Tokens of these that it held.
+    /// Prompt tokens that the prefix cache held.
     pub n_hit_tokens: u64,
-    /// How often a sequence had to give up its blocks.
+    /// Preemptions: how often a sequence gave up its blocks.
     pub n_preemptions: u64,
 }
 
-/// The queue, the running sequences and the blocks they share out among themselves.
+/// The queue, the running sequences, and the blocks of the KV cache.
 #[derive(Debug)]
 pub struct Scheduler {
     config: SchedulerConfig,
-    memory: KvMemory,
+    kv_blocks: KvBlocks,
     waiting: Vec<Sequence>,
     running: Vec<Running>,
     n_submitted: u64,
@@ -170,7 +170,7 @@ impl Scheduler {
     pub fn new(config: SchedulerConfig) -> Result<Self, ConfigError> {
         config.check()?;
         Ok(Self {
-            memory: KvMemory::new(config.n_blocks, config.block_size),
+            kv_blocks: KvBlocks::new(config.n_blocks, config.block_size),
             config,
             waiting: vec![],
             running: vec![],
@@ -185,29 +185,29 @@ impl Scheduler {
     /// Queues a sequence.
     ///
     /// # Errors
-    /// When it can never fit, the queue is full, or there is nothing to do for it.
-    pub fn submit(&mut self, new: NewSequence) -> Result<(), Refusal> {
+    /// When it can never fit, the queue is full, or there is nothing to compute or to generate.
+    pub fn submit(&mut self, new: NewSequence) -> Result<(), AdmissionError> {
         self.check(&new)?;
         self.waiting.push(Sequence::new(new, self.n_submitted, self.n_steps));
         self.n_submitted += 1;
         Ok(())
     }
 
-    fn check(&self, new: &NewSequence) -> Result<(), Refusal> {
+    fn check(&self, new: &NewSequence) -> Result<(), AdmissionError> {
         let n_tokens = new.prompt.len().saturating_add(new.max_tokens);
         let capacity = self.config.n_blocks * self.config.block_size;
         let n_waiting = self.waiting.len();
         let mut ids = self.sequences().map(|sequence| sequence.id);
         if new.prompt.is_empty() {
-            Err(Refusal::EmptyPrompt)
+            Err(AdmissionError::EmptyPrompt)
         } else if new.max_tokens == 0 {
-            Err(Refusal::NothingToGenerate)
+            Err(AdmissionError::NothingToGenerate)
         } else if ids.any(|id| id == new.id) {
-            Err(Refusal::Duplicate { id: new.id })
+            Err(AdmissionError::Duplicate { id: new.id })
         } else if n_tokens > capacity {
-            Err(Refusal::NeverFits { n_tokens, capacity })
+            Err(AdmissionError::ExceedsCapacity { n_tokens, capacity })
         } else if n_waiting >= self.config.max_waiting {
-            Err(Refusal::QueueFull { n_waiting })
+            Err(AdmissionError::QueueFull { n_waiting })
         } else {
             Ok(())
         }
@@ -217,30 +217,30 @@ impl Scheduler {
         self.waiting.iter().chain(self.running.iter().map(|running| &running.sequence))
     }
 
-    /// Books the step last planned, with what was sampled for its entries; those within a prompt
-    /// need no result. Sequences end that got no token where one was due, or that have generated
-    /// `max_tokens`.
+    /// Commits the last planned step with the tokens that were sampled for its entries; entries within a
+    /// prompt need no result. A sequence ends when it got no token where one was due, or when it has
+    /// generated `max_tokens`.
     pub fn commit(&mut self, results: &[StepResult]) {
         let accepted: BTreeMap<SeqId, &[_]> =
             results.iter().map(|result| (result.seq, result.accepted.as_slice())).collect();
         for mut running in std::mem::take(&mut self.running) {
             let tokens = accepted.get(&running.sequence.id).copied().unwrap_or_default();
-            let was_prefill = running.absorb(tokens);
+            let was_prefill = running.apply(tokens);
             if running.is_ending() {
                 self.close(running);
                 continue;
             }
             if was_prefill {
                 let computed = &running.sequence.tokens[..running.n_computed];
-                self.memory.share(&mut running.table, computed);
+                self.kv_blocks.share(&mut running.table, computed);
             }
             self.running.push(running);
         }
     }
 
-    /// Ends a sequence, whether it is done or cancelled and wherever it is. Its blocks are free, or
-    /// cached, at once; those that the step in flight writes to, when that is committed. A sequence
-    /// that is unknown has ended already.
+    /// Ends a sequence that is done or cancelled, whether it waits or runs. Its blocks are freed or cached
+    /// at once, or, if the step in flight writes to them, when that step is committed. An unknown
+    /// sequence has ended already.
     pub fn end(&mut self, id: SeqId) {
         self.waiting.retain(|sequence| sequence.id != id);
         if let Some(index) = self.running.iter().position(|running| running.sequence.id == id) {
@@ -253,35 +253,35 @@ impl Scheduler {
         }
     }
 
-    /// The step last planned failed: ends its sequences, of which nothing is cached that was not
-    /// before. Which these are; none if no step is in flight.
-    pub fn abandon(&mut self) -> Vec<SeqId> {
+    /// Ends the sequences of the last planned step, which failed, without caching anything of them.
+    /// Returns their ids; none if no step is in flight.
+    pub fn fail_step(&mut self) -> Vec<SeqId> {
         let (planned, others) = std::mem::take(&mut self.running).into_iter().partition(Running::is_planned);
         self.running = others;
         let planned: Vec<Running> = planned;
         let ids = planned.iter().map(|running| running.sequence.id).collect();
-        planned.into_iter().for_each(|running| self.memory.discard(running.table));
+        planned.into_iter().for_each(|running| self.kv_blocks.discard(running.table));
         ids
     }
 
-    /// Whether nothing waits and nothing runs.
+    /// Whether no sequence waits or runs.
     pub fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.running.is_empty()
     }
 
-    /// Drops whatever no running sequence uses from the prefix cache.
+    /// Evicts everything from the prefix cache that no running sequence uses.
     pub fn clear_cache(&mut self) {
-        self.memory.clear_cache();
+        self.kv_blocks.clear_cache();
     }
 
-    /// The numbers as they stand.
+    /// The current load and counters.
     pub fn stats(&self) -> Stats {
         let used: BTreeSet<_> = self.running.iter().flat_map(|running| running.table.blocks()).collect();
         Stats {
             n_running: self.running.len(),
             n_waiting: self.waiting.len(),
-            n_blocks: self.memory.n_blocks(),
-            n_free_blocks: self.memory.n_free(),
+            n_blocks: self.kv_blocks.n_blocks(),
+            n_free_blocks: self.kv_blocks.n_free(),
             n_used_blocks: used.len(),
             n_queried_tokens: self.n_queried_tokens,
             n_hit_tokens: self.n_hit_tokens,
@@ -289,10 +289,10 @@ impl Scheduler {
         }
     }
 
-    /// Takes a sequence's blocks; what it computed stays in the prefix cache.
+    /// Releases a sequence's blocks; the prefix cache keeps what it computed.
     fn close(&mut self, running: Running) -> Sequence {
         let Running { sequence, table, n_computed, .. } = running;
-        self.memory.close(table, &sequence.tokens[..n_computed]);
+        self.kv_blocks.close(table, &sequence.tokens[..n_computed]);
         sequence
     }
 }

@@ -1,48 +1,48 @@
-//! One request on its way: waiting, then running, perhaps waiting again.
+//! A sequence: waiting, then running, perhaps waiting again after a preemption.
 
 use super::step::StepEntry;
-use crate::{engine::memory::BlockTable, model::TokenId};
+use crate::{engine::kv_blocks::BlockTable, model::TokenId};
 
-/// Number of a sequence, given by whoever submits it and never used again.
+/// Id of a sequence. The submitter chooses it and never uses it again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SeqId(pub u64);
 
-/// Who goes first.
+/// Which sequences go first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Priority {
-    /// Somebody is waiting for the answer.
+    /// A person is waiting for the answer.
     Interactive,
-    /// Work that may take its time, though not for ever: see
-    /// [`SchedulerConfig::batch_patience_steps`](super::SchedulerConfig::batch_patience_steps).
+    /// Work that may wait, though not for ever: see
+    /// [`SchedulerConfig::batch_aging_steps`](super::SchedulerConfig::batch_aging_steps).
     Batch,
 }
 
-/// A request to the scheduler.
+/// A sequence to schedule, as it is submitted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewSequence {
-    /// Its number.
+    /// Id of the sequence.
     pub id: SeqId,
-    /// Tokens to start from.
+    /// Tokens of the prompt.
     pub prompt: Vec<TokenId>,
     /// Most tokens to generate.
     pub max_tokens: usize,
-    /// Who goes first.
+    /// Whether it goes before other sequences.
     pub priority: Priority,
 }
 
-/// A sequence of which nothing is computed, or nothing any more.
+/// A sequence without blocks: nothing of it is computed, or its blocks were preempted.
 #[derive(Debug)]
 pub(super) struct Sequence {
     pub(super) id: SeqId,
-    /// The prompt and what was generated.
+    /// The prompt and the generated tokens.
     pub(super) tokens: Vec<TokenId>,
     max_len: usize,
     pub(super) priority: Priority,
-    /// Sequences submitted before it.
+    /// Number of sequences submitted before it.
     arrival: u64,
     /// The step in which it was submitted.
     pub(super) submitted_step: u64,
-    /// Whether it has run before.
+    /// Whether it has run before a preemption.
     pub(super) was_admitted: bool,
 }
 
@@ -59,35 +59,35 @@ impl Sequence {
         }
     }
 
-    /// Smaller goes first.
+    /// The sort key of queue and batch; the smallest goes first.
     pub(super) fn order(&self) -> (Priority, u64) {
         (self.priority, self.arrival)
     }
 
-    /// The tokens that a cache may be asked for: not the last, whose logits are wanted.
+    /// The tokens to look up in the prefix cache: all but the last, whose logits are needed.
     pub(super) fn cacheable(&self) -> &[TokenId] {
         &self.tokens[..self.tokens.len() - 1]
     }
 
-    /// Tokens that it may still generate.
+    /// Number of tokens that it may still generate.
     pub(super) fn n_left(&self) -> usize {
         self.max_len - self.tokens.len()
     }
 }
 
-/// What the step in flight does for a sequence.
+/// A sequence's part of the step in flight.
 #[derive(Debug)]
 struct Planned {
     n_tokens: usize,
     n_sampled: usize,
 }
 
-/// A sequence with blocks.
+/// A sequence that has blocks.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) sequence: Sequence,
     pub(super) table: BlockTable,
-    /// Tokens whose keys and values are in the blocks.
+    /// Number of tokens whose keys and values are in the blocks.
     pub(super) n_computed: usize,
     planned: Option<Planned>,
     is_ending: bool,
@@ -98,12 +98,12 @@ impl Running {
         Self { sequence, table, n_computed, planned: None, is_ending: false }
     }
 
-    /// Tokens that are known, but not computed.
+    /// Number of known tokens that are not computed.
     pub(super) fn n_pending(&self) -> usize {
         self.sequence.tokens.len() - self.n_computed
     }
 
-    /// Whether one token is all that the next one waits for.
+    /// Whether one token only is left to compute before the next one can be sampled.
     pub(super) fn is_decoding(&self) -> bool {
         self.n_pending() == 1
     }
@@ -112,7 +112,7 @@ impl Running {
         self.planned.is_some()
     }
 
-    /// No further step for it.
+    /// Ends it with the step in flight.
     pub(super) fn end(&mut self) {
         self.is_ending = true;
     }
@@ -121,8 +121,8 @@ impl Running {
         self.is_ending
     }
 
-    /// Takes the next `n_tokens` into a step, and behind the last one `drafts`.
-    pub(super) fn take(&mut self, n_tokens: usize, drafts: &[TokenId], block_size: usize) -> StepEntry {
+    /// Plans the next `n_tokens` tokens for a step, and `drafts` behind the last one.
+    pub(super) fn schedule(&mut self, n_tokens: usize, drafts: &[TokenId], block_size: usize) -> StepEntry {
         let end = self.n_computed + n_tokens;
         let is_last = end == self.sequence.tokens.len();
         let n_sampled = if is_last { 1 + drafts.len() } else { 0 };
@@ -137,17 +137,17 @@ impl Running {
         }
     }
 
-    /// Books the step in flight and appends what was accepted. Whether it was part of a prefill,
-    /// which others may have in common with it.
-    pub(super) fn absorb(&mut self, accepted: &[TokenId]) -> bool {
+    /// Applies the step in flight and appends the accepted tokens. Returns whether the step was part of a
+    /// prefill, which other sequences may share.
+    pub(super) fn apply(&mut self, accepted: &[TokenId]) -> bool {
         let Some(planned) = self.planned.take() else { return false };
         let was_prefill = !self.is_decoding();
         let n_accepted = accepted.len().min(planned.n_sampled);
-        // All but the last accepted token went in as drafts: they are computed, too.
+        // All but the last accepted token were drafts of the step: they are computed, too.
         self.n_computed += planned.n_tokens + n_accepted.saturating_sub(1);
         self.sequence.tokens.extend(&accepted[..n_accepted]);
-        let has_nothing_to_go_on_with = self.n_pending() == 0;
-        self.is_ending |= has_nothing_to_go_on_with || self.sequence.n_left() == 0;
+        let got_no_token = self.n_pending() == 0;
+        self.is_ending |= got_no_token || self.sequence.n_left() == 0;
         was_prefill
     }
 }

@@ -1,6 +1,6 @@
-//! A worker with a fake model: its cache is a table of which token lies in which slot, and the next
-//! token is a hash of those that a sequence sees. A block freed too early, copied wrongly or
-//! written by two shows at once, either in the slots or in the tokens generated.
+//! A worker with a fake model: its cache records which token lies in which slot, and the next token is
+//! a hash of those that a sequence sees. A block that is freed too early, copied wrongly or written by
+//! two sequences shows at once, either in the slots or in the generated tokens.
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
@@ -27,7 +27,7 @@ pub(super) fn solo(prompt: &[TokenId], max_tokens: usize) -> Vec<TokenId> {
     tokens.split_off(prompt.len())
 }
 
-/// SplitMix64: enough chance for a test, the same every time.
+/// SplitMix64: random enough for a test, and the same every time.
 #[derive(Debug, Clone)]
 pub(super) struct Rng(pub(super) u64);
 
@@ -41,7 +41,7 @@ impl Rng {
     }
 }
 
-/// Which token, at which position, each slot holds.
+/// The token and its position that each slot holds.
 struct Slots {
     block_size: usize,
     slots: Vec<Option<(usize, TokenId)>>,
@@ -57,7 +57,7 @@ impl Slots {
         self.slots.copy_within(from..from + copy.n_tokens, to);
     }
 
-    /// Writes the tokens of all entries, no slot twice. `spoiled` leaves nothing of use there.
+    /// Writes the tokens of all entries, no slot twice. `spoiled` clears the slots instead.
     fn write(&mut self, entries: &[StepEntry], spoiled: bool) {
         let mut written = BTreeSet::new();
         for entry in entries {
@@ -83,7 +83,7 @@ pub(super) struct Request {
     pub(super) prompt: Vec<TokenId>,
     pub(super) max_tokens: usize,
     pub(super) output: Vec<TokenId>,
-    /// Taken from the cache when it was admitted.
+    /// Tokens that the prefix cache held when it was admitted.
     pub(super) n_cached_tokens: Option<usize>,
     /// Whether it ran to its own end.
     pub(super) is_done: bool,
@@ -97,7 +97,7 @@ impl Request {
     }
 }
 
-/// The worker.
+/// A worker with the fake model in place of the real one.
 pub(super) struct Simulation {
     pub(super) scheduler: Scheduler,
     pub(super) requests: BTreeMap<SeqId, Request>,
@@ -117,7 +117,7 @@ impl Simulation {
         Self { scheduler, requests: BTreeMap::new(), n_drafts: 0, n_computed: 0, slots, rng: Rng(seed) }
     }
 
-    pub(super) fn submit(&mut self, new: NewSequence) -> Result<(), Refusal> {
+    pub(super) fn submit(&mut self, new: NewSequence) -> Result<(), AdmissionError> {
         let NewSequence { id, prompt, max_tokens, .. } = new.clone();
         self.scheduler.submit(new)?;
         let request = Request {
@@ -147,13 +147,13 @@ impl Simulation {
         Some(plan)
     }
 
-    /// A step in which the model fails halfway: nothing is copied, and whatever was to be written
-    /// is spoiled. Meanwhile `cancelled` are.
+    /// A step in which the model fails halfway: nothing is copied, and the slots to be written are
+    /// spoiled. Cancels `cancelled` while it runs.
     pub(super) fn failing_step(&mut self, cancelled: &[SeqId]) {
         let Some(plan) = self.plan() else { return };
         self.slots.write(&plan.entries, true);
         cancelled.iter().for_each(|&id| self.cancel(id));
-        let ended: BTreeSet<SeqId> = self.scheduler.abandon().into_iter().collect();
+        let ended: BTreeSet<SeqId> = self.scheduler.fail_step().into_iter().collect();
         assert_eq!(ended, plan.entries.iter().map(|entry| entry.seq).collect());
         for id in ended {
             self.requests.get_mut(&id).unwrap().is_broken_off = true;
@@ -161,7 +161,7 @@ impl Simulation {
         self.audit();
     }
 
-    /// The reader is gone.
+    /// Cancels a request, as when its stream is dropped.
     pub(super) fn cancel(&mut self, id: SeqId) {
         self.scheduler.end(id);
         if let Some(request) = self.requests.get_mut(&id).filter(|request| !request.is_done) {
@@ -169,7 +169,7 @@ impl Simulation {
         }
     }
 
-    /// Steps until nothing is left to do; every plan makes progress, so a bound on the steps holds.
+    /// Steps until nothing waits or runs; every plan makes progress, so the number of steps is bounded.
     pub(super) fn run(&mut self) {
         let n_tokens: usize =
             self.requests.values().map(|request| request.prompt.len() + request.max_tokens).sum();
@@ -180,8 +180,8 @@ impl Simulation {
         assert!(self.scheduler.is_idle());
     }
 
-    /// Everything has ended: each request has the tokens of its solo run, or the beginning of them
-    /// if it was broken off, and all blocks can be had again.
+    /// Checks the end of a simulation: each request has the tokens of its solo run, or a prefix of them if
+    /// it was broken off, and all blocks are free again.
     pub(super) fn check_end(&mut self) {
         for (id, request) in &self.requests {
             let expected = solo(&request.prompt, request.max_tokens);
@@ -274,16 +274,17 @@ impl Simulation {
         request.is_done = has_ended || request.output.len() == request.max_tokens;
     }
 
-    /// Nothing is lost and nothing left over, and every block holds what its holders take it for.
+    /// Checks that no reference is lost or left over, and that every block holds the tokens that its
+    /// holders expect.
     fn audit(&self) {
-        let Scheduler { memory, running, .. } = &self.scheduler;
-        memory.audit(running.iter().map(|running| &running.table));
+        let Scheduler { kv_blocks, running, .. } = &self.scheduler;
+        kv_blocks.audit(running.iter().map(|running| &running.table));
         for running in running {
             let tokens = &running.sequence.tokens;
             assert_eq!(*tokens, self.requests[&id_of(running)].tokens());
             self.slots.check(running.table.blocks(), &tokens[..running.n_computed], &id_of(running));
         }
-        for (tokens, blocks) in memory.cached_paths() {
+        for (tokens, blocks) in kv_blocks.cached_paths() {
             self.slots.check(&blocks, &tokens, &"the cache");
         }
     }
@@ -293,7 +294,7 @@ fn id_of(running: &Running) -> SeqId {
     running.sequence.id
 }
 
-/// Up to `n_most` tokens, each with one chance in four of being wrong.
+/// Up to `n_most` tokens, each wrong with probability 1/4.
 fn draft(tokens: &[TokenId], n_most: usize, rng: &mut Rng) -> Vec<TokenId> {
     let mut drafted = tokens.to_vec();
     for _ in 0..rng.below(n_most + 1) {

@@ -1,4 +1,4 @@
-//! What the scheduler and the worker tell each other about one step.
+//! What scheduler and worker exchange for one step: the plan, and the results.
 
 use super::SeqId;
 use crate::model::{BlockCopy, BlockId, TokenId};
@@ -10,48 +10,47 @@ pub struct StepPlan {
     pub admitted: Vec<Admission>,
     /// Cache slots to copy before the pass. No block is both source and target.
     pub copies: Vec<BlockCopy>,
-    /// What to run, at most one entry for a sequence.
+    /// The tokens to run, at most one entry for each sequence.
     pub entries: Vec<StepEntry>,
 }
 
 impl StepPlan {
-    /// Tokens of all entries.
+    /// Number of tokens of all entries.
     pub fn n_tokens(&self) -> usize {
         self.entries.iter().map(|entry| entry.tokens.len()).sum()
     }
 }
 
-/// A sequence whose computation begins.
+/// A sequence that left the queue for the first time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Admission {
-    /// Which.
+    /// Id of the sequence.
     pub seq: SeqId,
-    /// Tokens of its prompt that the prefix cache held.
+    /// Number of tokens of its prompt that the prefix cache held.
     pub n_cached_tokens: usize,
 }
 
 /// The next tokens of one sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepEntry {
-    /// Which.
+    /// Id of the sequence.
     pub seq: SeqId,
     /// Tokens to run, drafts at the end.
     pub tokens: Vec<TokenId>,
-    /// Tokens of the sequence that are in the cache already.
+    /// Number of the sequence's tokens that are computed already.
     pub offset: usize,
     /// The blocks that hold these and `tokens`, in order.
     pub blocks: Vec<BlockId>,
-    /// How many of the last rows are sampled: none within a prompt, else one and one for each
-    /// draft.
+    /// Number of rows that are sampled, at the end: 0 within a prompt, else 1 plus the number of drafts.
     pub n_sampled: usize,
 }
 
-/// What was sampled for an entry.
+/// The tokens that were sampled for an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StepResult {
-    /// Which.
+    /// Id of the sequence.
     pub seq: SeqId,
-    /// The tokens to go on with, at most [`StepEntry::n_sampled`]: all but the last agree with the
-    /// entry's drafts. None ends the sequence.
+    /// The accepted tokens, at most [`StepEntry::n_sampled`]: all but the last agree with the entry's
+    /// drafts. An empty list ends the sequence.
     pub accepted: Vec<TokenId>,
 }

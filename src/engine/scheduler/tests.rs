@@ -13,10 +13,10 @@ const CONFIG: SchedulerConfig = SchedulerConfig {
     max_running: 8,
     prefill_chunk: 8,
     max_waiting: 100,
-    batch_patience_steps: 20,
+    batch_aging_steps: 20,
 };
 
-/// `n` tokens that begin with `seed`'s and go on like those of no other seed.
+/// `n` random tokens, different for each `seed`.
 fn prompt(seed: u64, n: usize) -> Vec<TokenId> {
     let mut rng = Rng(seed);
     (0..n).map(|_| TokenId(10 + rng.below(50) as u32)).collect()
@@ -42,13 +42,19 @@ fn ids(plan: &StepPlan) -> Vec<u64> {
 #[test]
 fn what_cannot_work_is_refused_at_the_door() {
     let mut scheduler = Scheduler::new(SchedulerConfig { max_waiting: 1, ..CONFIG }).unwrap();
-    assert_eq!(scheduler.submit(request(1, vec![], 1)), Err(Refusal::EmptyPrompt));
-    assert_eq!(scheduler.submit(request(1, prompt(1, 4), 0)), Err(Refusal::NothingToGenerate));
+    assert_eq!(scheduler.submit(request(1, vec![], 1)), Err(AdmissionError::EmptyPrompt));
+    assert_eq!(scheduler.submit(request(1, prompt(1, 4), 0)), Err(AdmissionError::NothingToGenerate));
     let too_long = scheduler.submit(request(1, prompt(1, 250), 7));
-    assert_eq!(too_long, Err(Refusal::NeverFits { n_tokens: 257, capacity: 256 }));
+    assert_eq!(too_long, Err(AdmissionError::ExceedsCapacity { n_tokens: 257, capacity: 256 }));
     assert_eq!(scheduler.submit(request(1, prompt(1, 250), 6)), Ok(()));
-    assert_eq!(scheduler.submit(request(1, prompt(1, 4), 1)), Err(Refusal::Duplicate { id: SeqId(1) }));
-    assert_eq!(scheduler.submit(request(2, prompt(1, 4), 1)), Err(Refusal::QueueFull { n_waiting: 1 }));
+    assert_eq!(
+        scheduler.submit(request(1, prompt(1, 4), 1)),
+        Err(AdmissionError::Duplicate { id: SeqId(1) })
+    );
+    assert_eq!(
+        scheduler.submit(request(2, prompt(1, 4), 1)),
+        Err(AdmissionError::QueueFull { n_waiting: 1 })
+    );
 }
 
 #[test]
@@ -166,7 +172,7 @@ fn the_last_in_order_is_preempted_and_still_ends_right() {
 
 #[test]
 fn batch_is_preempted_for_interactive_even_if_it_came_first() {
-    let config = SchedulerConfig { n_blocks: 12, batch_patience_steps: 1_000, ..CONFIG };
+    let config = SchedulerConfig { n_blocks: 12, batch_aging_steps: 1_000, ..CONFIG };
     let mut simulation = Simulation::new(config, 0);
     simulation.submit(batch(1, talkative(8, 30), 30)).unwrap();
     simulation.step(&[]);
@@ -195,7 +201,7 @@ fn the_last_blocks_are_left_to_those_that_run() {
 #[test]
 fn nobody_overtakes_the_one_that_lacks_blocks() {
     for last in [request(3, prompt(3, 4), 1), batch(3, prompt(3, 4), 1)] {
-        let config = SchedulerConfig { n_blocks: 12, batch_patience_steps: 1_000, ..CONFIG };
+        let config = SchedulerConfig { n_blocks: 12, batch_aging_steps: 1_000, ..CONFIG };
         let mut simulation = Simulation::new(config, 0);
         simulation.submit(request(1, talkative(8, 24), 24)).unwrap();
         simulation.submit(request(2, prompt(2, 42), 1)).unwrap();
@@ -209,7 +215,7 @@ fn nobody_overtakes_the_one_that_lacks_blocks() {
 
 #[test]
 fn a_sequence_that_needs_the_whole_pool_gets_it() {
-    // What it could begin with lies in mid-block: that copy is one block too many.
+    // Its cached prefix ends in mid-block: the copy is one block too many.
     let config = SchedulerConfig { n_blocks: 3, ..CONFIG };
     let mut simulation = Simulation::new(config, 0);
     let shared = talkative(6, 6);
@@ -231,7 +237,7 @@ fn interactive_goes_first_but_batch_is_not_starved() {
         order.extend(ids(&simulation.step(&[]).unwrap()));
     }
     let position = order.iter().position(|&id| id == 0);
-    assert_eq!(position, Some(CONFIG.batch_patience_steps as usize));
+    assert_eq!(position, Some(CONFIG.batch_aging_steps as usize));
     simulation.run();
     simulation.check_end();
 }
@@ -331,8 +337,8 @@ fn serve(config: SchedulerConfig, n_requests: u64, seed: u64) -> Simulation {
         let seq = new.id;
         match simulation.submit(new) {
             Ok(()) => {}
-            Err(Refusal::NeverFits { n_tokens, .. }) => assert!(n_tokens > capacity),
-            Err(refusal) => assert!(matches!(refusal, Refusal::QueueFull { .. }), "{refusal}"),
+            Err(AdmissionError::ExceedsCapacity { n_tokens, .. }) => assert!(n_tokens > capacity),
+            Err(refusal) => assert!(matches!(refusal, AdmissionError::QueueFull { .. }), "{refusal}"),
         }
         let now = simulation.scheduler.n_steps;
         cancellations.extend(cancelled.map(|(after, in_flight)| (now + after as u64, in_flight, seq)));
@@ -345,8 +351,8 @@ fn serve(config: SchedulerConfig, n_requests: u64, seed: u64) -> Simulation {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Every sequence generates what it generates alone, whatever else arrives, ends, is
-    /// cancelled, preempted or fails, and every block comes back.
+    /// Every sequence generates what it generates alone, whatever else arrives, ends, is cancelled,
+    /// preempted or fails, and every block is freed again.
     #[test]
     fn a_sequence_is_the_same_in_any_company(
         n_blocks in 2_usize..40,
@@ -354,7 +360,7 @@ proptest! {
         max_running in 1_usize..9,
         prefill_chunk in 1_usize..20,
         n_spare in 0_usize..20,
-        batch_patience_steps in 0_u64..40,
+        batch_aging_steps in 0_u64..40,
         seed: u64,
     ) {
         let config = SchedulerConfig {
@@ -364,7 +370,7 @@ proptest! {
             max_running,
             prefill_chunk,
             max_waiting: 20,
-            batch_patience_steps,
+            batch_aging_steps,
         };
         serve(config, 25, seed);
     }

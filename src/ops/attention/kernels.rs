@@ -1,4 +1,4 @@
-//! The cache and attention of `tier0-kernels`.
+//! The cache and attention of `tier0-kernels`, for the CPU.
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor};
 use half::bf16;
@@ -9,7 +9,7 @@ use tier0_kernels::{
 use super::{AttentionSpec, PagedKvShape, Span};
 use crate::ops::{cpu_slice, with_rows};
 
-/// Keys and values as the kernels want them.
+/// Keys and values in the kernels' layout.
 #[derive(Debug)]
 pub(super) struct Cache {
     shape: CacheShape,

@@ -1,17 +1,16 @@
-//! Attention over a paged cache: the kernels and their layout on the CPU, gathered candle products
-//! elsewhere.
+//! Attention over a paged cache: `tier0-kernels` and its cache layout on the CPU, candle on other devices.
 
-mod gathered;
+mod candle_attention;
 mod kernels;
 
 use candle_core::{DType, Device, Result, Tensor};
 
-/// What a layer's attention needs to know beside its tensors.
+/// The parameters of a layer's attention beside its tensors.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AttentionSpec {
     /// Factor on the scores.
     pub scale: f32,
-    /// Sliding window in tokens, the token itself included; `None` sees everything before it.
+    /// Sliding window in tokens, the token itself included; `None` is full attention.
     pub window: Option<usize>,
 }
 
@@ -28,9 +27,9 @@ impl AttentionSpec {
 pub struct Span {
     /// First row of the sequence in the batch.
     pub start: usize,
-    /// How many rows it has.
+    /// Number of its rows.
     pub len: usize,
-    /// Position of its first row in the sequence: so many tokens are cached already.
+    /// Position of its first row in the sequence, which is the number of tokens that are cached already.
     pub offset: usize,
     /// The sequence's cache blocks, in order.
     pub blocks: Vec<u32>,
@@ -43,7 +42,7 @@ pub struct PagedKvShape {
     pub n_blocks: usize,
     /// Tokens in a block.
     pub block_size: usize,
-    /// Key and value heads.
+    /// Number of key and value heads.
     pub n_kv_heads: usize,
     /// Length of one head's vectors.
     pub head_dim: usize,
@@ -57,41 +56,41 @@ pub struct PagedKv(Store);
 #[derive(Debug)]
 enum Store {
     Kernels(kernels::Cache),
-    Gathered(gathered::Cache),
+    Candle(candle_attention::Cache),
 }
 
 impl PagedKv {
     /// An empty cache of bf16 or f32 on `device`.
     ///
     /// # Errors
-    /// When the device has no room for it, or the type is another.
+    /// When the device has no memory for it, or the type is another.
     pub fn new(shape: PagedKvShape, dtype: DType, device: &Device) -> Result<Self> {
         Ok(Self(match device.is_cpu() {
             true => Store::Kernels(kernels::Cache::new(shape, dtype)?),
-            false => Store::Gathered(gathered::Cache::new(shape, dtype, device)?),
+            false => Store::Candle(candle_attention::Cache::new(shape, dtype, device)?),
         }))
     }
 
-    /// Stores keys and values, `[n_tokens, n_kv_heads · head_dim]` each, maybe parts of longer rows,
-    /// each token's in its slot.
+    /// Writes keys and values, `[n_tokens, n_kv_heads · head_dim]` each, to the tokens' slots. The rows may
+    /// be parts of longer ones.
     ///
     /// # Errors
-    /// When the shapes do not fit, or there is no such slot.
+    /// When the shapes do not fit, or a slot does not exist.
     pub fn write(&mut self, keys: &Tensor, values: &Tensor, slots: &[u32]) -> Result<()> {
         match &mut self.0 {
             Store::Kernels(cache) => cache.write(keys, values, slots),
-            Store::Gathered(cache) => cache.write(keys, values, slots),
+            Store::Candle(cache) => cache.write(keys, values, slots),
         }
     }
 
     /// Copies at least the first `n_slots` of block `from` to block `to`.
     ///
     /// # Errors
-    /// When there are no such blocks or slots.
+    /// When a block or a slot does not exist.
     pub fn copy_block(&mut self, from: usize, to: usize, n_slots: usize) -> Result<()> {
         match &mut self.0 {
             Store::Kernels(cache) => cache.copy_block(from, to),
-            Store::Gathered(cache) => cache.copy_block(from, to, n_slots),
+            Store::Candle(cache) => cache.copy_block(from, to, n_slots),
         }
     }
 
@@ -107,7 +106,7 @@ impl PagedKv {
         }
         match &self.0 {
             Store::Kernels(cache) => cache.attend(q, spans, spec),
-            Store::Gathered(cache) => cache.attend(q, spans, spec),
+            Store::Candle(cache) => cache.attend(q, spans, spec),
         }
     }
 }

@@ -10,10 +10,10 @@ fn wave(shape: &[usize], step: f32) -> Tensor {
     Tensor::from_vec(data, shape, &Device::Cpu).unwrap()
 }
 
-/// Both ways to hold a cache, on the CPU.
+/// Both implementations of the cache, on the CPU.
 fn caches(dtype: DType) -> [PagedKv; 2] {
-    let gathered = gathered::Cache::new(SHAPE, dtype, &Device::Cpu).unwrap();
-    [PagedKv::new(SHAPE, dtype, &Device::Cpu).unwrap(), PagedKv(Store::Gathered(gathered))]
+    let candle = candle_attention::Cache::new(SHAPE, dtype, &Device::Cpu).unwrap();
+    [PagedKv::new(SHAPE, dtype, &Device::Cpu).unwrap(), PagedKv(Store::Candle(candle))]
 }
 
 fn difference(a: &Tensor, b: &Tensor) -> f32 {

@@ -11,7 +11,7 @@ use rstest::rstest;
 use serde_json::{Value, json};
 use tier0::{
     actions::{
-        ActionDesk, ActionError, ActionKey, ConfirmAction, Confirmed, Failure, Proposal, StoreExecutor,
+        ActionError, ActionKey, ActionService, ConfirmAction, Confirmed, NotDone, Proposal, StoreExecutor,
     },
     config::{ApiKey, Server},
 };
@@ -26,7 +26,7 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// The demo store behind the API, with the customer whose pending order can be cancelled.
 struct Shop {
     app: App,
-    desk: Arc<ActionDesk>,
+    service: Arc<ActionService>,
     store: SqliteStore,
     maya: Customer,
 }
@@ -42,19 +42,19 @@ impl Shop {
         demo::generate(7, today).unwrap().import_into(&store).await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let key = ActionKey::open_or_create(&folder.path().join("action.key")).unwrap();
-        let desk = ActionDesk::new(store.clone(), key, Arc::new(StoreExecutor), token_lifetime);
-        let desk = Arc::new(desk);
+        let service = ActionService::new(store.clone(), key, Arc::new(StoreExecutor), token_lifetime);
+        let service = Arc::new(service);
         let sender = Sender { email: Some(demo::CUSTOMER_EMAIL.to_owned()), verified: true };
         let maya = store.identify(&sender).await.unwrap().unwrap();
         let maya = store.customer(&maya).await.unwrap();
-        let app = App::with_actions(Arc::clone(&desk) as Arc<dyn ConfirmAction>, server);
-        Self { app, desk, store, maya }
+        let app = App::with_actions(Arc::clone(&service) as Arc<dyn ConfirmAction>, server);
+        Self { app, service, store, maya }
     }
 
     fn propose(&self, name: &str, arguments: &Value) -> String {
         let arguments = arguments.as_object().unwrap().clone();
         let proposal = Proposal { customer: self.maya.id.clone(), name: name.to_owned(), arguments };
-        self.desk.propose(&proposal).unwrap()
+        self.service.propose(&proposal).unwrap()
     }
 
     fn cancellation(&self) -> String {
@@ -199,26 +199,26 @@ async fn what_cannot_be_done_has_a_status_of_its_own(
     assert!(error["message"].as_str().unwrap().contains(name), "{error}");
 }
 
-/// A desk that never gets an action done.
-struct Unlucky(fn() -> Failure);
+/// A service that never gets an action done.
+struct Unlucky(fn() -> NotDone);
 
 #[async_trait::async_trait]
 impl ConfirmAction for Unlucky {
     async fn confirm(&self, _: &str, _: Option<&EmailAddress>) -> Result<Confirmed, ActionError> {
-        Err(ActionError::NotDone { name: "cancel_order".to_owned(), failure: (self.0)() })
+        Err(ActionError::NotDone { name: "cancel_order".to_owned(), reason: (self.0)() })
     }
 }
 
-fn refused() -> Failure {
-    Failure::HookRefused { status: 422, message: "already packed".to_owned() }
+fn refused() -> NotDone {
+    NotDone::HookRefused { status: 422, message: "already packed".to_owned() }
 }
 
-fn failed() -> Failure {
-    Failure::HookFailed { n_tries: 3, reason: "it answered with status 500".to_owned() }
+fn failed() -> NotDone {
+    NotDone::HookFailed { n_tries: 3, reason: "it answered with status 500".to_owned() }
 }
 
-fn broken() -> Failure {
-    Failure::Store(StoreError::Corrupt { column: "orders.status", reason: "a private reason".to_owned() })
+fn broken() -> NotDone {
+    NotDone::Store(StoreError::Corrupt { column: "orders.status", reason: "a private reason".to_owned() })
 }
 
 #[rstest]
@@ -227,7 +227,7 @@ fn broken() -> Failure {
 #[case(broken, StatusCode::INTERNAL_SERVER_ERROR, "server_error", "x-request-id", "failed")]
 #[tokio::test]
 async fn a_hook_or_a_store_that_fails_is_told_apart(
-    #[case] failure: fn() -> Failure,
+    #[case] failure: fn() -> NotDone,
     #[case] status: StatusCode,
     #[case] kind: &str,
     #[case] says: &str,

@@ -7,7 +7,7 @@ use crate::ops::{AttentionSpec, Input, Linear, PagedKv, RmsNorm, RopeRows, Weigh
 
 /// The weights of one layer.
 #[derive(Debug)]
-pub(super) struct Block {
+pub(super) struct Layer {
     attention: Attention,
     feed_forward: FeedForward,
 }
@@ -15,8 +15,8 @@ pub(super) struct Block {
 #[derive(Debug)]
 struct Attention {
     norm: RmsNorm,
-    /// Queries, keys and values, side by side.
-    inputs: Linear,
+    /// The projections to queries, keys and values, side by side.
+    qkv: Linear,
     query_norm: Option<RmsNorm>,
     key_norm: Option<RmsNorm>,
     output: Linear,
@@ -30,7 +30,7 @@ struct Attention {
 #[derive(Debug)]
 struct FeedForward {
     norm: RmsNorm,
-    /// The gate, and what is gated.
+    /// The gate and up projections, gated.
     gate_up: Linear,
     down: Linear,
     post_norm: Option<RmsNorm>,
@@ -57,7 +57,7 @@ impl Loader<'_> {
         self.gguf.plain(&self.name(&format!("{tensor}.bias")), &[n_out], self.device)
     }
 
-    /// The products of several tensors with the same rows, side by side; `n_outs` by name.
+    /// One linear layer of several tensors, side by side; `n_outs` gives their names and output sizes.
     fn linear(&self, n_outs: &[(&str, usize)], n_in: usize, biased: bool) -> Result<Linear, ModelError> {
         let mut parts = Vec::new();
         for (tensor, n_out) in n_outs {
@@ -77,7 +77,7 @@ impl Loader<'_> {
     }
 }
 
-impl Block {
+impl Layer {
     pub(super) fn load(
         gguf: &Gguf,
         config: &ModelConfig,
@@ -88,7 +88,7 @@ impl Block {
         Ok(Self { attention: Attention::load(&loader)?, feed_forward: FeedForward::load(&loader)? })
     }
 
-    /// The first half, `x [n_tokens, hidden] → ` the same; writes the batch's keys and values to `cache`.
+    /// Adds attention to `x [n_tokens, hidden]`; writes the batch's keys and values to `cache`.
     pub(super) fn attend(
         &self,
         x: &Tensor,
@@ -99,7 +99,7 @@ impl Block {
         self.attention.forward(x, batch, rope, cache)
     }
 
-    /// The second half, each row by itself: `x [n_rows, hidden] → ` the same.
+    /// Adds the feed-forward to `x [n_rows, hidden]`, each row by itself.
     pub(super) fn feed_forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         self.feed_forward.forward(x)
     }
@@ -116,7 +116,7 @@ impl Attention {
         };
         Ok(Self {
             norm: loader.norm("attn_norm", hidden)?,
-            inputs: loader.linear(
+            qkv: loader.linear(
                 &[("attn_q", n_query), ("attn_k", n_kv), ("attn_v", n_kv)],
                 hidden,
                 qkv_bias,
@@ -132,7 +132,7 @@ impl Attention {
         })
     }
 
-    /// `x [n_tokens, hidden]` with what attention adds to it.
+    /// `x [n_tokens, hidden]` with the attention output added.
     fn forward(
         &self,
         x: &Tensor,
@@ -141,18 +141,18 @@ impl Attention {
         cache: &mut PagedKv,
     ) -> candle_core::Result<Tensor> {
         let (n_query, n_kv) = (self.n_heads * self.head_dim, self.n_kv_heads * self.head_dim);
-        let inputs = self.inputs.forward(Input::Normed(&self.norm, x), None)?;
-        let query = self.normed_heads(self.query_norm.as_ref(), inputs.narrow(1, 0, n_query)?)?;
-        let key = self.normed_heads(self.key_norm.as_ref(), inputs.narrow(1, n_query, n_kv)?)?;
-        let value = inputs.narrow(1, n_query + n_kv, n_kv)?;
+        let qkv = self.qkv.forward(Input::Normed(&self.norm, x), None)?;
+        let query = self.normed_heads(self.query_norm.as_ref(), qkv.narrow(1, 0, n_query)?)?;
+        let key = self.normed_heads(self.key_norm.as_ref(), qkv.narrow(1, n_query, n_kv)?)?;
+        let value = qkv.narrow(1, n_query + n_kv, n_kv)?;
         let query = rope.rotate(&query, self.n_heads)?;
         let key = rope.rotate(&key, self.n_kv_heads)?;
         cache.write(&key.flatten_from(1)?, &value, batch.slots())?;
         let mixed = cache.attend(&query, batch.spans(), self.spec)?.flatten_from(1)?;
-        add_to(x, &self.output, Input::Plain(&mixed), self.post_norm.as_ref())
+        add_residual(x, &self.output, Input::Plain(&mixed), self.post_norm.as_ref())
     }
 
-    /// `[n_tokens, n_heads · head_dim]`, every head normalised where there is a norm.
+    /// Normalises every head of `x [n_tokens, n_heads · head_dim]`, if there is a norm.
     fn normed_heads(&self, norm: Option<&RmsNorm>, x: Tensor) -> candle_core::Result<Tensor> {
         let Some(norm) = norm else { return Ok(x) };
         let (n_tokens, width) = x.dims2()?;
@@ -178,15 +178,15 @@ impl FeedForward {
         })
     }
 
-    /// `x [n_tokens, hidden]` with what the feed-forward adds to it.
+    /// `x [n_tokens, hidden]` with the feed-forward output added.
     fn forward(&self, x: &Tensor) -> candle_core::Result<Tensor> {
         let inner = self.gate_up.forward(Input::Normed(&self.norm, x), None)?;
-        add_to(x, &self.down, Input::Plain(&inner), self.post_norm.as_ref())
+        add_residual(x, &self.down, Input::Plain(&inner), self.post_norm.as_ref())
     }
 }
 
-/// The residual stream `x` with a product added, normalised first where there is a norm.
-fn add_to(
+/// The residual stream `x` plus the output of `linear`, which is normalised first if there is a norm.
+fn add_residual(
     x: &Tensor,
     linear: &Linear,
     input: Input<'_>,

@@ -1,8 +1,8 @@
-//! HMAC-SHA256, for tokens and for the store's hook.
+//! HMAC-SHA256, for confirmation tokens and for the shop's webhook.
 
 use std::fmt;
 
-use hmac::{Hmac, KeyInit, Mac as _, digest::InvalidLength};
+use ::hmac::{Hmac, KeyInit, Mac as _, digest::InvalidLength};
 use sha2::Sha256;
 
 /// HMAC-SHA256 under one key. Its `Debug` form hides the key.
@@ -11,21 +11,21 @@ pub(super) struct Mac(Hmac<Sha256>);
 
 impl Mac {
     /// # Errors
-    /// Never for HMAC, which takes keys of any length; the trait behind it could.
+    /// Never for HMAC, which takes keys of any length; the underlying trait allows it.
     pub(super) fn new(key: &[u8]) -> Result<Self, InvalidLength> {
         Ok(Self(Hmac::new_from_slice(key)?))
     }
 
     pub(super) fn sign(&self, message: &[u8]) -> Vec<u8> {
-        self.of(message).finalize().into_bytes().to_vec()
+        self.digest(message).finalize().into_bytes().to_vec()
     }
 
-    /// Looks at every byte, so that the time tells nothing of how much of a guess was right.
+    /// Compares in constant time, so that the time does not reveal how much of a guess was right.
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
-        self.of(message).verify_slice(signature).is_ok()
+        self.digest(message).verify_slice(signature).is_ok()
     }
 
-    fn of(&self, message: &[u8]) -> Hmac<Sha256> {
+    fn digest(&self, message: &[u8]) -> Hmac<Sha256> {
         let mut mac = self.0.clone();
         mac.update(message);
         mac

@@ -1,4 +1,4 @@
-//! Where actions are proposed and confirmed.
+//! Proposes and confirms actions.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -8,47 +8,47 @@ use serde_json::{Map, Value};
 use tier0_store::{ActionId, ActionState, CustomerId, EmailAddress, SqliteStore};
 
 use super::{
-    error::{ActionError, Failure},
+    error::{ActionError, NotDone},
     execute::{ConfirmedAction, Execute},
     key::ActionKey,
+    keyed_locks::KeyedLocks,
     token::Signed,
-    turns::Turns,
 };
 
-/// Something to be done once its customer says yes.
+/// An action to be done once its customer confirms it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Proposal {
-    /// Who has to confirm it.
+    /// The customer who has to confirm it.
     pub customer: CustomerId,
-    /// Such as `cancel_order`.
+    /// The action, such as `cancel_order`.
     pub name: String,
-    /// By the names of the ticket format.
+    /// Its arguments, by the names of the ticket format.
     pub arguments: Map<String, Value>,
 }
 
 /// An action that has been carried out.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Confirmed {
-    /// The id of its token.
+    /// The action's id, from its token.
     pub id: ActionId,
-    /// Such as `cancel_order`.
+    /// The action, such as `cancel_order`.
     pub name: String,
-    /// As they were proposed.
+    /// Its arguments, as they were proposed.
     pub arguments: Map<String, Value>,
     /// Whether an earlier confirmation carried it out; this one then did nothing.
     pub already_confirmed: bool,
-    /// What was done.
+    /// What the executor reports to have done.
     pub result: Value,
 }
 
-/// Something that takes confirmations: the desk, or a fake of it in tests.
+/// Takes confirmations: implemented by [`ActionService`], and by fakes in tests.
 #[async_trait]
 pub trait ConfirmAction: Send + Sync {
-    /// Carries out what `token` proposes, unless that has been done. Where the caller knows who
+    /// Carries out the action that `token` proposes, unless that has been done. If the caller knows who
     /// confirms, `confirmed_by` has to be the customer to whom it was proposed.
     ///
     /// # Errors
-    /// [`ActionError`]; nothing of the action is then in the built-in store.
+    /// [`ActionError`]; the built-in store is then unchanged.
     async fn confirm(
         &self,
         token: &str,
@@ -56,16 +56,16 @@ pub trait ConfirmAction: Send + Sync {
     ) -> Result<Confirmed, ActionError>;
 }
 
-/// Signs proposals, and has what was confirmed carried out, once.
-pub struct ActionDesk {
+/// Signs proposals, and has confirmed actions carried out, once.
+pub struct ActionService {
     store: SqliteStore,
     key: ActionKey,
     execute: Arc<dyn Execute>,
     token_lifetime: Duration,
-    turns: Turns,
+    locks: KeyedLocks,
 }
 
-impl ActionDesk {
+impl ActionService {
     /// Actions of the customers in `store`, carried out by `execute`. Proposals that `key` signs
     /// are void after `token_lifetime`.
     #[must_use]
@@ -75,11 +75,11 @@ impl ActionDesk {
         execute: Arc<dyn Execute>,
         token_lifetime: Duration,
     ) -> Self {
-        Self { store, key, execute, token_lifetime, turns: Turns::default() }
+        Self { store, key, execute, token_lifetime, locks: KeyedLocks::default() }
     }
 
-    /// The token that confirms this proposal. Nothing is written down: a token that nobody brings
-    /// back leaves no trace.
+    /// The token that confirms this proposal. Nothing is stored: a token that never comes back leaves no
+    /// trace.
     ///
     /// # Errors
     /// [`ActionError::Unsigned`] when the proposal has no JSON form.
@@ -91,14 +91,14 @@ impl ActionDesk {
         signed.to_token(&self.key).map_err(unsigned)
     }
 
-    /// Everything is checked in the transaction in which the action is carried out or entered as
-    /// running, so nothing changes in between.
+    /// Checks and carries out an action. The checks are in the transaction in which the action is carried
+    /// out or entered as running, so nothing changes in between.
     async fn carry_out(
         &self,
         signed: &Signed,
         confirmed_by: Option<&EmailAddress>,
         now: DateTime<Utc>,
-    ) -> Result<Confirmed, Failure> {
+    ) -> Result<Confirmed, NotDone> {
         let confirmed = |result: Value, already_confirmed: bool| Confirmed {
             id: signed.id.clone(),
             name: signed.name.clone(),
@@ -106,22 +106,22 @@ impl ActionDesk {
             already_confirmed,
             result,
         };
-        // The hook is asked outside of any transaction, so the turn is what keeps a second
-        // confirmation waiting for its answer.
-        let _turn = self.turns.take(&signed.id).await;
+        // The webhook is called outside of any transaction, so this lock is what makes a second
+        // confirmation wait for its answer.
+        let _lock = self.locks.lock(&signed.id).await;
         let mut store = self.store.begin().await?;
         let customer = store.customer(&signed.customer).await?;
         let customer =
-            customer.ok_or_else(|| Failure::impossible("the customer is not in the store any more"))?;
+            customer.ok_or_else(|| NotDone::impossible("the customer is not in the store any more"))?;
         if let Some(email) = confirmed_by.filter(|email| email.key() != customer.email.key()) {
-            return Err(Failure::WrongCustomer { email: email.clone() });
+            return Err(NotDone::WrongCustomer { email: email.clone() });
         }
         let before = store.action(&signed.id).await?;
         if let Some(done) = before.as_ref().filter(|entry| entry.state == ActionState::Done) {
             return Ok(confirmed(done.result.clone(), true));
         }
         if signed.expires_at <= now {
-            return Err(Failure::Expired { at: signed.expires_at });
+            return Err(NotDone::Expired { at: signed.expires_at });
         }
         let action = ConfirmedAction {
             id: signed.id.clone(),
@@ -136,7 +136,7 @@ impl ActionDesk {
 }
 
 #[async_trait]
-impl ConfirmAction for ActionDesk {
+impl ConfirmAction for ActionService {
     async fn confirm(
         &self,
         token: &str,
@@ -144,12 +144,12 @@ impl ConfirmAction for ActionDesk {
     ) -> Result<Confirmed, ActionError> {
         let signed = Signed::from_token(token, &self.key).ok_or(ActionError::UnknownToken)?;
         let outcome = self.carry_out(&signed, confirmed_by, Utc::now()).await;
-        outcome.map_err(|failure| ActionError::NotDone { name: signed.name, failure })
+        outcome.map_err(|reason| ActionError::NotDone { name: signed.name, reason })
     }
 }
 
-impl fmt::Debug for ActionDesk {
+impl fmt::Debug for ActionService {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ActionDesk").field("token_lifetime", &self.token_lifetime).finish_non_exhaustive()
+        f.debug_struct("ActionService").field("token_lifetime", &self.token_lifetime).finish_non_exhaustive()
     }
 }

@@ -1,4 +1,4 @@
-//! A cache of candle tensors, attended by candle's own products: for any device.
+//! A cache of candle tensors, with attention by candle's operations: for any device.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 
@@ -28,7 +28,7 @@ impl Cache {
         copy_block(&self.values, from, to, n_slots)
     }
 
-    /// One gather and two products a sequence.
+    /// One gather and two matrix products for each sequence.
     pub(super) fn attend(&self, q: &Tensor, spans: &[Span], spec: AttentionSpec) -> Result<Tensor> {
         let of_span = |span: &Span| {
             let q = q.narrow(0, span.start, span.len)?;
@@ -44,7 +44,7 @@ fn write_slots(cache: &Tensor, rows: &Tensor, slots: &[u32]) -> Result<()> {
     let rows = rows.to_dtype(cache.dtype())?.contiguous()?.reshape((slots.len(), n_kv_heads, head_dim))?;
     let mut start = 0;
     while start < slots.len() {
-        // Slots that follow one another are one copy.
+        // Consecutive slots are one copy.
         let run = (start..slots.len()).take_while(|&i| slots[i] == slots[start] + (i - start) as u32).count();
         flat.slice_set(&rows.narrow(0, start, run)?, 0, slots[start] as usize)?;
         start += run;
@@ -55,7 +55,7 @@ fn write_slots(cache: &Tensor, rows: &Tensor, slots: &[u32]) -> Result<()> {
 fn copy_block(cache: &Tensor, from: usize, to: usize, n_slots: usize) -> Result<()> {
     let rows = cache.narrow(0, from, 1)?.narrow(1, 0, n_slots)?.squeeze(0)?;
     let block_size = cache.dim(1)?;
-    // A copy of its own: a tensor cannot be written from its own storage.
+    // Copied first, because a tensor cannot be written from its own storage.
     cache.flatten(0, 1)?.slice_set(&rows.force_contiguous()?, 0, to * block_size)
 }
 
@@ -77,7 +77,7 @@ fn attend_span(
         let rows = cache.index_select(&blocks, 0)?.flatten(0, 1)?.narrow(0, 0, n_keys)?;
         rows.transpose(0, 1)?.to_dtype(DType::F32)?.contiguous()
     };
-    // [len, heads, d] → [kv, group·len, d], so that the heads of a group meet their keys in one product.
+    // [len, heads, d] → [kv, group·len, d]: one product for all heads that share keys.
     let q = q.transpose(0, 1)?.contiguous()?.reshape((n_kv_heads, group * len, head_dim))?;
     let scores = (q.matmul(&gather(keys)?.transpose(1, 2)?)? * f64::from(spec.scale))?;
     let scores =
@@ -86,7 +86,7 @@ fn attend_span(
     weights.matmul(&gather(values)?)?.reshape((n_heads, len, head_dim))?.transpose(0, 1)?.contiguous()
 }
 
-/// `[len, n_keys]`: 0 where a row sees a key, −∞ where it does not.
+/// The mask `[len, n_keys]`: 0 for visible keys, −∞ for the others.
 fn mask(span: &Span, n_keys: usize, spec: AttentionSpec, device: &Device) -> Result<Tensor> {
     let cells = (0..span.len).flat_map(|row| {
         let visible = spec.visible(span.offset + row);

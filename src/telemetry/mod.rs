@@ -1,20 +1,16 @@
-//! Logs and metrics: how the process tells its operator what it does.
+//! Logs and metrics for the operator.
 //!
-//! Everyone may write log events through `tracing`; only `api` counts into [`Metrics`]. Neither
-//! ever holds a customer's text: labels are names that the program chose itself.
+//! Every room may write log events through `tracing`; only `api` counts into [`Metrics`]. Neither ever
+//! contains a customer's text: all labels are names that the program chose itself.
 
+mod durations;
 mod engine;
 
 use std::time::Duration;
 
 use prometheus_client::{
     encoding::{EncodeLabelSet, text},
-    metrics::{
-        counter::Counter,
-        family::{Family, MetricConstructor},
-        histogram::Histogram,
-        info::Info,
-    },
+    metrics::{counter::Counter, family::Family, info::Info},
     registry::{Registry, Unit},
 };
 use tracing_subscriber::EnvFilter;
@@ -22,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 pub use engine::{EngineLoad, EngineMetrics};
 
 use crate::config::{Log, LogFormat};
+use durations::{Durations, SecondsBuckets};
 use engine::EngineFamilies;
 
 /// Upper bounds of the buckets of a request's and a stage's duration: from a lookup in
@@ -38,9 +35,9 @@ pub enum TelemetryError {
          such as \"info,tier0::engine=debug\""
     )]
     Level {
-        /// As configured.
+        /// The configured value.
         level: String,
-        /// What the reader said.
+        /// The parser's error.
         source: tracing_subscriber::filter::ParseError,
     },
     /// Logging has already been started in this process.
@@ -48,7 +45,7 @@ pub enum TelemetryError {
     Started(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
-/// Sends log events to standard error from now on. Once in a process.
+/// Sends log events to standard error from now on. Call it once in a process.
 ///
 /// # Errors
 /// [`TelemetryError`] when the level cannot be read or logging runs already.
@@ -85,10 +82,10 @@ pub struct TicketLabels {
     pub written_by: String,
 }
 
-/// What became of a confirmation.
+/// The result of a confirmation.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub struct ActionLabels {
-    /// Such as `cancel_order`.
+    /// The action, such as `cancel_order`.
     pub name: String,
     /// `done`, `repeated` (it had been done before), `refused` or `failed`.
     pub state: &'static str,
@@ -110,18 +107,7 @@ struct TokenLabels {
     kind: &'static str,
 }
 
-#[derive(Clone)]
-struct SecondsBuckets;
-
-impl MetricConstructor<Histogram> for SecondsBuckets {
-    fn new_metric(&self) -> Histogram {
-        Histogram::new(SECONDS)
-    }
-}
-
-type Durations<L> = Family<L, Histogram, SecondsBuckets>;
-
-/// What the process counts, in the form that Prometheus reads.
+/// The metrics of the process, for Prometheus.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -141,15 +127,15 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// Nothing counted yet.
+    /// Metrics that are all zero.
     #[must_use]
     pub fn new() -> Self {
         let mut metrics = Self {
             registry: Registry::default(),
             http_requests: Family::default(),
-            http_request_seconds: Family::new_with_constructor(SecondsBuckets),
+            http_request_seconds: Family::new_with_constructor(SecondsBuckets(&SECONDS)),
             tickets: Family::default(),
-            stage_seconds: Family::new_with_constructor(SecondsBuckets),
+            stage_seconds: Family::new_with_constructor(SecondsBuckets(&SECONDS)),
             tokens: Family::default(),
             actions: Family::default(),
             engines: EngineFamilies::new(),
@@ -209,12 +195,12 @@ impl Metrics {
         self.tokens.get_or_create(&TokenLabels { model, kind }).inc_by(n_tokens as u64);
     }
 
-    /// Counts a confirmation.
+    /// Counts a confirmation of an action.
     pub fn action(&self, labels: &ActionLabels) {
         self.actions.get_or_create(labels).inc();
     }
 
-    /// The numbers of the engine that runs `model`.
+    /// The metrics of the engine that runs `model`.
     #[must_use]
     pub fn engine(&self, model: &str) -> EngineMetrics {
         EngineMetrics::new(self.engines.clone(), model)

@@ -1,41 +1,43 @@
-//! Guesses ahead by lookup: where the text's last tokens stood before, what followed them then may
-//! follow again (Saxena 2023, "Prompt Lookup Decoding"). They are looked up in the answer that the
-//! caller predicts, where there is one, and in prompt and text. The model verifies every guess in the
-//! same step, so a wrong one costs time and nothing else.
+//! The drafter of speculative decoding: prompt lookup (Saxena 2023, "Prompt Lookup Decoding"). Where the
+//! text's last tokens occurred before, the tokens that followed them may follow again. They are looked
+//! up in the answer that the caller predicts, where there is one, and in prompt and text. The model
+//! verifies every draft token in the same step, so a wrong one costs time and nothing else.
 //!
-//! What a guess costs depends on the step. While a step mostly waits for the weights, one row more is
-//! nearly free, and a guess that is seldom right pays; among many rows it costs what the token itself
-//! would later, and only a sure one does.
+//! The cost of a draft token depends on the step. While a step is bound by reading the weights, one row
+//! more is nearly free, and even an unlikely guess pays; among many rows a draft token costs as much as
+//! the token itself would later, and only a likely guess pays.
 
-use super::Speculation;
+use super::request::Speculation;
 use crate::model::TokenId;
 
-/// Lengths of the ends of the text that are looked for, longest first: a longer match is rarer and
-/// surer. A single token is looked for in a predicted answer only, from where it was last followed.
+/// Lengths of the n-grams at the end of the text that are looked up, longest first: a longer match is
+/// rarer and more often right. A single token is looked up in a predicted answer only, and only behind
+/// the last match.
 const NGRAM_LENS: std::ops::RangeInclusive<usize> = 1..=4;
+/// Shortest n-gram that is looked up in prompt and text.
 const SHORTEST_IN_PROMPT: usize = 2;
-/// Most tokens guessed in one step.
+/// Most draft tokens in one step.
 const MAX_DRAFT: usize = 16;
-/// What a step takes beside its rows, in rows, as measured on a processor of two cores.
+/// The fixed cost of a step, in rows, as measured on a processor with two cores.
 const STEP_COST: f32 = 3.0;
-/// Guesses right and wrong, as every request begins.
+/// Right and wrong guesses that every request starts with.
 const PRIOR: [f32; 2] = [9.0, 1.0];
-/// What a guess still counts after each later one, and after a step without guesses.
-const MEMORY: f32 = 0.95;
+/// Decay of past outcomes per step.
+const DECAY: f32 = 0.95;
 
-/// One sequence's guesses. Their number follows their success and the step's size.
+/// Drafts for one sequence. How many depends on the success so far and on the step's size.
 #[derive(Debug, Clone)]
-pub(super) struct Lookup {
-    /// The end of the prompt and the predicted answer; nothing where none is.
+pub(super) struct PromptLookup {
+    /// The end of the prompt and the predicted answer; empty where no answer is predicted.
     predicted: Vec<TokenId>,
-    /// How far the text has followed it.
+    /// Position in `predicted` of the last match.
     followed: usize,
-    /// Guesses that were right, and wrong ones.
+    /// Decayed counts of right and of wrong guesses.
     outcomes: [f32; 2],
 }
 
-impl Lookup {
-    /// For a request with this prompt; `None` where nothing is to be guessed.
+impl PromptLookup {
+    /// A drafter for a request with this prompt; `None` where speculation is off.
     pub(super) fn new(speculation: Speculation, prompt: &[TokenId]) -> Option<Self> {
         let predicted = match speculation {
             Speculation::Off => return None,
@@ -48,12 +50,12 @@ impl Lookup {
         Some(Self { predicted, followed: 0, outcomes: PRIOR })
     }
 
-    /// Tokens that may follow `tokens`, the whole sequence so far, in a step of `n_rows` rows without
-    /// them; often none.
+    /// Draft tokens after `tokens`, the whole sequence so far; often none. The step has `n_rows` rows, not
+    /// counting drafts.
     pub(super) fn propose(&mut self, tokens: &[TokenId], n_rows: usize) -> Vec<TokenId> {
         let n_most = self.n_worthwhile(n_rows);
         if n_most == 0 {
-            self.forget();
+            self.decay();
             return Vec::new();
         }
         for n in NGRAM_LENS.rev().filter(|n| *n <= tokens.len()) {
@@ -68,24 +70,25 @@ impl Lookup {
         Vec::new()
     }
 
-    /// Learns how many of the tokens that were run as drafts came true.
-    pub(super) fn learn(&mut self, n_drafts: usize, n_right: usize) {
+    /// Records that `n_right` of `n_drafts` draft tokens were accepted.
+    pub(super) fn update(&mut self, n_drafts: usize, n_right: usize) {
         if n_drafts > 0 {
-            self.forget();
-            // Behind a wrong one nothing is known.
+            self.decay();
+            // Draft tokens behind a wrong one count neither way.
             self.outcomes[0] += n_right as f32;
             self.outcomes[1] += f32::from(u8::from(n_right < n_drafts));
         }
     }
 
-    /// Brings what was learned nearer to what a request begins with.
-    fn forget(&mut self) {
+    /// Moves the outcomes towards the prior.
+    fn decay(&mut self) {
         for (outcome, prior) in self.outcomes.iter_mut().zip(PRIOR) {
-            *outcome = prior + MEMORY * (*outcome - prior);
+            *outcome = prior + DECAY * (*outcome - prior);
         }
     }
 
-    /// Guesses that pay: the last one is right, with all before it, often enough to be worth its row.
+    /// Number of draft tokens that pay: the last one, and all before it, are right often enough to be worth
+    /// a row.
     fn n_worthwhile(&self, n_rows: usize) -> usize {
         let [right, wrong] = self.outcomes;
         let each = right / (right + wrong);
@@ -100,7 +103,7 @@ impl Lookup {
         n
     }
 
-    /// What follows `ngram` in the predicted answer: further on than before, or else anywhere.
+    /// What follows `ngram` in the predicted answer: behind the last match, or else anywhere.
     fn continue_predicted(&mut self, ngram: &[TokenId]) -> Option<&[TokenId]> {
         let is_here = |window: &[TokenId]| window == ngram;
         let further = self.predicted[self.followed..].windows(ngram.len()).position(is_here);
@@ -115,7 +118,7 @@ impl Lookup {
     }
 }
 
-/// What followed the last `n` tokens where they stood before, the last time that they did.
+/// What followed the latest earlier occurrence of the last `n` tokens.
 fn continuation(tokens: &[TokenId], n: usize) -> Option<&[TokenId]> {
     let ngram = &tokens[tokens.len() - n..];
     let at = tokens[..tokens.len() - 1].windows(n).rposition(|window| window == ngram)?;
@@ -130,25 +133,25 @@ mod tests {
         text.bytes().map(|b| TokenId(u32::from(b))).collect()
     }
 
-    fn lookup() -> Lookup {
-        Lookup::new(Speculation::Prompt, &[]).unwrap()
+    fn drafter() -> PromptLookup {
+        PromptLookup::new(Speculation::Prompt, &[]).unwrap()
     }
 
     #[test]
-    fn nothing_is_guessed_where_nobody_asks() {
-        assert!(Lookup::new(Speculation::Off, &[]).is_none());
+    fn nothing_is_drafted_with_speculation_off() {
+        assert!(PromptLookup::new(Speculation::Off, &[]).is_none());
     }
 
     #[test]
     fn what_followed_before_is_proposed() {
-        assert_eq!(lookup().propose(&ids("order T10023 shipped; order T1"), 1), ids("0023 shipped;"));
-        assert_eq!(lookup().propose(&ids("abcdef"), 1), ids(""));
-        assert_eq!(lookup().propose(&[], 1), ids(""));
+        assert_eq!(drafter().propose(&ids("order T10023 shipped; order T1"), 1), ids("0023 shipped;"));
+        assert_eq!(drafter().propose(&ids("abcdef"), 1), ids(""));
+        assert_eq!(drafter().propose(&[], 1), ids(""));
     }
 
     #[test]
     fn the_latest_and_longest_match_wins() {
-        let begins = |text: &str, with: &str| lookup().propose(&ids(text), 1).starts_with(&ids(with));
+        let begins = |text: &str, with: &str| drafter().propose(&ids(text), 1).starts_with(&ids(with));
         assert!(begins("xab1 ab2 ab3 xab", "1 ab"));
         assert!(begins("ab1 ab2 zab", "2 za"));
     }
@@ -156,20 +159,20 @@ mod tests {
     #[test]
     fn a_predicted_answer_is_followed_from_its_beginning() {
         let prompt = ids("say it: a b. c d. now:");
-        let mut lookup = Lookup::new(Speculation::Answer(ids(" a b c d")), &prompt).unwrap();
-        assert_eq!(lookup.propose(&prompt, 1), ids(" a b c d"));
+        let mut drafter = PromptLookup::new(Speculation::Answer(ids(" a b c d")), &prompt).unwrap();
+        assert_eq!(drafter.propose(&prompt, 1), ids(" a b c d"));
         let after = |text: &str| [prompt.clone(), ids(text)].concat();
-        assert_eq!(lookup.propose(&after(" a b"), 1), ids(" c d"));
+        assert_eq!(drafter.propose(&after(" a b"), 1), ids(" c d"));
         // A word of its own, and back again.
-        assert_eq!(lookup.propose(&after(" a b or c"), 1), ids(" d"));
+        assert_eq!(drafter.propose(&after(" a b or c"), 1), ids(" d"));
         // Behind its end, what the prompt says.
-        assert!(lookup.propose(&after(" a b or c d"), 1).starts_with(&ids(". now:")));
+        assert!(drafter.propose(&after(" a b or c d"), 1).starts_with(&ids(". now:")));
     }
 
     #[test]
     fn the_fuller_the_step_the_surer_a_guess_has_to_be() {
         let text = ids("abcdefghijklmnopqrstuvwxyz ab");
-        let n_guesses = [1, 8, 64, 512].map(|n_rows| lookup().propose(&text, n_rows).len());
+        let n_guesses = [1, 8, 64, 512].map(|n_rows| drafter().propose(&text, n_rows).len());
         assert!(n_guesses.windows(2).all(|pair| pair[0] > pair[1] || pair[1] == 0), "{n_guesses:?}");
         assert!(n_guesses[0] >= 8 && n_guesses[3] == 0, "{n_guesses:?}");
     }
@@ -177,13 +180,13 @@ mod tests {
     #[test]
     fn success_makes_it_bolder_and_failure_quiet_for_a_while() {
         let text = ids("abcdefghijklmnopqrstuvwxyz ab");
-        let mut lookup = lookup();
-        let at_first = lookup.propose(&text, 8).len();
-        lookup.learn(8, 8);
-        let bolder = lookup.propose(&text, 8).len();
+        let mut drafter = drafter();
+        let at_first = drafter.propose(&text, 8).len();
+        drafter.update(8, 8);
+        let bolder = drafter.propose(&text, 8).len();
         assert!(bolder > at_first, "{at_first} {bolder}");
-        (0..20).for_each(|_| lookup.learn(1, 0));
-        assert_eq!(lookup.propose(&text, 8), []);
-        assert!((0..200).any(|_| !lookup.propose(&text, 8).is_empty()));
+        (0..20).for_each(|_| drafter.update(1, 0));
+        assert_eq!(drafter.propose(&text, 8), []);
+        assert!((0..200).any(|_| !drafter.propose(&text, 8).is_empty()));
     }
 }

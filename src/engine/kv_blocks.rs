@@ -1,8 +1,8 @@
-//! The KV cache as one sequence sees it: a table of blocks that is opened on what is cached already,
-//! grows, and leaves what it computed behind for others.
+//! The blocks of the KV cache and the sequences' block tables. A table starts with the blocks of the
+//! cached prefix, grows with its sequence, and leaves its blocks to the prefix cache.
 //!
-//! Here the pool and the prefix cache meet: whoever needs a block gets a free one, else one that
-//! the cache can spare.
+//! This joins the block pool and the prefix cache: a sequence that needs a block gets a free one, else
+//! one that the cache can evict.
 
 use super::{
     blocks::BlockPool,
@@ -10,8 +10,8 @@ use super::{
 };
 use crate::model::{BlockCopy, BlockId, TokenId};
 
-/// The blocks of one running sequence, in order. It holds a reference to each, and a lease on as
-/// much of its path as the prefix cache knows.
+/// The blocks of one running sequence, in order. It holds a reference to each, and a lease on the part
+/// of its tokens that the prefix cache holds.
 #[derive(Debug, Default)]
 pub(super) struct BlockTable {
     blocks: Vec<BlockId>,
@@ -24,15 +24,15 @@ impl BlockTable {
     }
 }
 
-/// All blocks of the KV cache: the pool and what is cached in it.
+/// All blocks of the KV cache: the pool, and the prefix cache over it.
 #[derive(Debug)]
-pub(super) struct KvMemory {
+pub(super) struct KvBlocks {
     block_size: usize,
     pool: BlockPool,
     cache: RadixCache,
 }
 
-impl KvMemory {
+impl KvBlocks {
     pub(super) fn new(n_blocks: usize, block_size: usize) -> Self {
         Self { block_size, pool: BlockPool::new(n_blocks), cache: RadixCache::new(block_size) }
     }
@@ -45,18 +45,20 @@ impl KvMemory {
         self.pool.n_free()
     }
 
-    /// The longest cached prefix of `tokens`. Goes to [`Self::open`] or to [`Self::decline`].
+    /// The longest cached prefix of `tokens`. The caller gives it to [`Self::open`] or to
+    /// [`Self::release_match`].
     pub(super) fn match_prefix(&mut self, tokens: &[TokenId]) -> Match {
         self.cache.match_prefix(tokens)
     }
 
-    /// Gives a match back unused.
-    pub(super) fn decline(&mut self, found: Match) {
+    /// Releases a match that is not used.
+    pub(super) fn release_match(&mut self, found: Match) {
         self.cache.release(found.lease);
     }
 
-    /// A table for `n_tokens` that begins with what was found, and the copy this takes. `None`,
-    /// and the match given back, where this would leave fewer than `n_spare` blocks for others.
+    /// A table for `n_tokens` tokens that begins with the cached prefix `found`, and the block copy that
+    /// this requires. Where fewer than `n_spare` blocks would stay free, it releases the match and
+    /// returns `None`.
     pub(super) fn open(
         &mut self,
         found: Match,
@@ -65,7 +67,7 @@ impl KvMemory {
     ) -> Option<(BlockTable, Option<BlockCopy>)> {
         let n_fresh = n_tokens.div_ceil(self.block_size) - found.blocks.len();
         if !self.free_up(n_fresh + n_spare) {
-            self.decline(found);
+            self.release_match(found);
             return None;
         }
         for &block in &found.blocks {
@@ -82,7 +84,8 @@ impl KvMemory {
         Some((table, copy))
     }
 
-    /// Lets a table reach `n_tokens`; `false` where blocks ran out before.
+    /// Grows a table to `n_tokens` tokens. Returns `false` where there are not enough blocks; the table then
+    /// has what there was.
     pub(super) fn grow(&mut self, table: &mut BlockTable, n_tokens: usize) -> bool {
         let n_missing = n_tokens.div_ceil(self.block_size).saturating_sub(table.blocks.len());
         let fits = self.free_up(n_missing);
@@ -90,8 +93,8 @@ impl KvMemory {
         fits
     }
 
-    /// Caches what a table holds: `tokens`, computed. The table goes on, perhaps with other blocks
-    /// of the same content.
+    /// Caches the computed `tokens` of a table. The table stays in use, perhaps with other blocks of the
+    /// same content.
     pub(super) fn share(&mut self, table: &mut BlockTable, tokens: &[TokenId]) {
         let own = std::mem::take(&mut table.blocks);
         let Inserted { blocks, lease } = self.cache.insert(tokens, own, &mut self.pool);
@@ -101,13 +104,13 @@ impl KvMemory {
         }
     }
 
-    /// Caches what a table holds and gives its references back.
+    /// Caches the computed `tokens` of a table and releases its references.
     pub(super) fn close(&mut self, mut table: BlockTable, tokens: &[TokenId]) {
         self.share(&mut table, tokens);
         self.discard(table);
     }
 
-    /// Gives a table's references back, with nothing cached that is not already.
+    /// Releases a table's references without caching anything.
     pub(super) fn discard(&mut self, table: BlockTable) {
         if let Some(lease) = table.lease {
             self.cache.release(lease);
@@ -117,21 +120,21 @@ impl KvMemory {
         }
     }
 
-    /// Drops what no table leases from the prefix cache.
+    /// Evicts everything from the prefix cache that no table leases.
     pub(super) fn clear_cache(&mut self) {
         self.cache.evict(usize::MAX, &mut self.pool);
     }
 
-    /// Empties the prefix cache for the only table there is. Its lease may pin more than the table
-    /// holds, namely blocks that it copied to go on in mid-block: the last that can be had.
-    pub(super) fn sacrifice_cache(&mut self, only: &mut BlockTable) {
+    /// Empties the prefix cache for the only table there is, and drops its lease: the lease may pin blocks
+    /// that the table does not hold, because it copied them to continue in mid-block.
+    pub(super) fn drop_prefix_cache(&mut self, only: &mut BlockTable) {
         if let Some(lease) = only.lease.take() {
             self.cache.release(lease);
         }
         self.clear_cache();
     }
 
-    /// Whether `n_blocks` are free now, what the cache could spare included.
+    /// Evicts from the cache until `n_blocks` blocks are free. Returns whether they are.
     fn free_up(&mut self, n_blocks: usize) -> bool {
         let n_missing = n_blocks.saturating_sub(self.pool.n_free());
         self.cache.evict(n_missing, &mut self.pool) == n_missing
@@ -139,7 +142,7 @@ impl KvMemory {
 }
 
 #[cfg(test)]
-impl KvMemory {
+impl KvBlocks {
     /// Every path in the cache, with the blocks that should hold it.
     pub(super) fn cached_paths(&self) -> Vec<(Vec<TokenId>, Vec<BlockId>)> {
         self.cache.paths()
