@@ -11,8 +11,8 @@ use super::request::Speculation;
 use crate::model::TokenId;
 
 /// Lengths of the n-grams at the end of the text that are looked up, longest first: a longer match is
-/// rarer and more often right. A single token is looked up in a predicted answer only, and only behind
-/// the last match.
+/// rarer and more often right. A single token is looked up in a predicted answer only, from the last
+/// match on.
 const NGRAM_LENS: std::ops::RangeInclusive<usize> = 1..=4;
 /// Shortest n-gram that is looked up in prompt and text.
 const SHORTEST_IN_PROMPT: usize = 2;
@@ -103,7 +103,7 @@ impl PromptLookup {
         n
     }
 
-    /// What follows `ngram` in the predicted answer: behind the last match, or else anywhere.
+    /// What follows `ngram` in the predicted answer: from the last match on, or else anywhere.
     fn continue_predicted(&mut self, ngram: &[TokenId]) -> Option<&[TokenId]> {
         let is_here = |window: &[TokenId]| window == ngram;
         let further = self.predicted[self.followed..].windows(ngram.len()).position(is_here);

@@ -427,7 +427,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_equal_prompts_computed_in_one_step_the_second_adopts_the_blocks_of_the_first() {
+    fn of_two_equal_prompts_in_one_step_the_second_adopts_the_firsts_blocks() {
         let mut bench = Bench::new(8);
         let (a, b) = (bench.compute("abcdefghij"), bench.compute("abcdefghij"));
         let prompt = tokens("abcdefghij");

@@ -42,7 +42,7 @@ pub(super) struct Sequence {
     arrival: u64,
     /// The step in which it was submitted.
     pub(super) submitted_step: u64,
-    /// Whether it has run before a preemption.
+    /// Whether it was admitted before.
     pub(super) was_admitted: bool,
 }
 
