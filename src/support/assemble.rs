@@ -1,12 +1,11 @@
 //! Assembles the answer of a ticket: the text with its evidence, or the hand-off to a person.
 
-use minijinja::context;
 use tier0_playbook::{Language, ProposedAction};
 
 use super::{
     Action, Answer, Decision, Handoff, Mode, Outcome, Report, Support, SupportError, WrittenBy,
     case::Case,
-    respond::{brief::Brief, format::wrap, templates::Template},
+    respond::{brief::Brief, format::wrap},
     stop::HandOff,
     understand::language::DetectedLanguage,
     verify::Verified,
@@ -84,13 +83,12 @@ impl Support {
 
     /// What the customer is told when a person takes over.
     fn hand_off_notice(&self, case: &Case<'_>) -> Result<String, SupportError> {
-        let text = self.templates.render(Template::Escalate, &context! {})?;
         let language = match case.language {
             DetectedLanguage::Known(language) => language,
             DetectedLanguage::Other(_) => Language::En,
         };
-        let text = text.get(&language).cloned().unwrap_or_default();
-        Ok(self.wrapped(case, &Verified::template(text), language))
+        let notice = Verified::hand_off_notice(&self.templates, language)?;
+        Ok(self.wrapped(case, &notice, language))
     }
 
     fn wrapped(&self, case: &Case<'_>, body: &Verified, language: Language) -> String {

@@ -64,7 +64,7 @@ pub struct Components {
     pub index: Arc<Index>,
     /// Compares sentences with questions.
     pub embed: Arc<dyn Embed>,
-    /// Templates replies.
+    /// Phrases replies.
     pub llm: Arc<dyn Generate>,
     /// Signs the actions that replies propose.
     pub actions: Arc<ActionService>,
@@ -288,8 +288,7 @@ impl Support {
 
     /// The answer of the store's articles to a question.
     async fn quote(&self, case: &mut Case<'_>, request: &IntentRequest) -> Step<Brief> {
-        let found = case.clock.time("retrieve", self.articles.find_for(&request.text)).await?;
-        case.trace.passages.extend(found.iter().map(PassageTrace::from));
+        let found = self.retrieve(case, self.articles.find_for(&request.text)).await?;
         let mut brief: Option<Brief> = None;
         for passage in self.articles.answers(found) {
             let title = &passage.hit.passage.title;
@@ -303,13 +302,13 @@ impl Support {
         Ok(brief.ok_or_else(|| HandOff::because("no article of the store answers this"))?)
     }
 
-    /// The articles' passages near a question, noted in the case.
+    /// The passages that a search of the articles finds, noted in the case.
     async fn retrieve(
         &self,
         case: &mut Case<'_>,
-        question: String,
+        search: impl Future<Output = Result<Vec<PassageMatch>, SupportError>>,
     ) -> Result<Vec<PassageMatch>, SupportError> {
-        let passages = case.clock.time("retrieve", self.articles.find(question)).await?;
+        let passages = case.clock.time("retrieve", search).await?;
         case.trace.passages.extend(passages.iter().map(PassageTrace::from));
         Ok(passages)
     }
@@ -338,15 +337,14 @@ impl Support {
     }
 
     async fn write_english(&self, case: &mut Case<'_>, mut brief: Brief) -> Result<Reply, SupportError> {
-        let mut rejected: Option<(String, Vec<String>)> = None;
+        let mut rejected: Option<Rejected> = None;
         let message = case.english();
         let n_drafts = match self.settings.wording {
             Wording::Model => MAX_DRAFTS,
             Wording::Template => 0,
         };
         for _ in 0..n_drafts {
-            let last = rejected.as_ref().map(|(draft, faults)| Rejected { draft, faults });
-            let work = self.composer.draft(&message, &brief, last);
+            let work = self.composer.draft(&message, &brief, rejected.as_ref());
             let Completion { text, usage } = case.clock.time("compose", work).await?;
             case.usage += usage;
             let customer = case.customer.as_ref().map(|customer| customer.first_name.clone());
@@ -359,7 +357,7 @@ impl Support {
                 Err(Rejection { draft, faults }) => {
                     let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
                     case.trace.faults.extend(faults.iter().cloned());
-                    rejected = Some((draft, faults));
+                    rejected = Some(Rejected { draft, faults });
                 }
             }
         }
@@ -384,7 +382,7 @@ impl Support {
         }
         let first = brief.statements.first().map_or("", Statement::english);
         let query = format!("{}\n{first}", case.english().as_str());
-        let passages = self.retrieve(case, query).await?;
+        let passages = self.retrieve(case, self.articles.find(query)).await?;
         let Some(best) = self.articles.answer(&passages) else { return Ok(body) };
         let best = best.clone().best_sentence();
         let is_sure = best.confidence() >= 1.0;

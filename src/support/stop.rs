@@ -1,7 +1,6 @@
 //! How a ticket's path ends before its reply: a person takes over, or a stage fails.
 
 use super::SupportError;
-use crate::engine::EngineError;
 
 /// A stage's result; `?` passes a hand-off on as it does a failure.
 pub(super) type Step<T> = Result<T, Stop>;
@@ -38,11 +37,5 @@ impl From<HandOff> for Stop {
 impl From<SupportError> for Stop {
     fn from(error: SupportError) -> Self {
         Self::Failed(error)
-    }
-}
-
-impl From<EngineError> for Stop {
-    fn from(error: EngineError) -> Self {
-        Self::Failed(error.into())
     }
 }

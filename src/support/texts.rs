@@ -17,7 +17,7 @@ pub(super) struct AsWritten(String);
 pub(super) struct OwnWords(String);
 
 /// The own words, or a part of them, in English.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct English(String);
 
 impl AsWritten {

@@ -52,10 +52,10 @@ pub(in crate::support) fn examples() -> Result<Arc<[Example]>, SupportError> {
 }
 
 /// A draft that the verifier refused, and its faults.
-#[derive(Debug, Clone, Copy)]
-pub(in crate::support) struct Rejected<'a> {
-    pub(in crate::support) draft: &'a str,
-    pub(in crate::support) faults: &'a [String],
+#[derive(Debug, Clone)]
+pub(in crate::support) struct Rejected {
+    pub(in crate::support) draft: String,
+    pub(in crate::support) faults: Vec<String>,
 }
 
 impl Composer {
@@ -67,14 +67,14 @@ impl Composer {
         &self,
         message: &English,
         brief: &Brief,
-        rejected: Option<Rejected<'_>>,
+        rejected: Option<&Rejected>,
     ) -> Result<Completion, SupportError> {
         let points = brief.english();
         // Greeting, signature and the like take time to read and have no answer.
         let mut messages = self.messages(&excerpt(&requests(message.as_str()).join(" ")), &points)?;
         if let Some(Rejected { draft, faults }) = rejected {
             messages.push(Message::new(Role::Assistant, draft));
-            let values = context! { faults => faults.to_vec() };
+            let values = context! { faults };
             messages.push(Message::new(Role::User, self.model.prompts.render(Prompt::ComposeRetry, values)?));
         }
         // A reply mostly repeats the statements as they stand.

@@ -7,13 +7,16 @@ mod figures;
 use std::fmt;
 
 use figures::figures;
+use minijinja::context;
 use tier0_playbook::Language;
 use tier0_text::{contains, words};
 
 use super::{
+    SupportError,
     respond::{
         brief::{Brief, Statement},
         retrieve::PassageMatch,
+        templates::{Template, Templates},
     },
     texts::English,
 };
@@ -87,9 +90,13 @@ impl Verified {
         brief.reply_in(language).map(Self)
     }
 
-    /// A sentence of the templates that holds nothing of the customer's.
-    pub(super) fn template(text: String) -> Self {
-        Self(text)
+    /// The sentence that a customer is told when a person takes over.
+    ///
+    /// # Errors
+    /// When the sentence cannot be rendered.
+    pub(super) fn hand_off_notice(templates: &Templates, language: Language) -> Result<Self, SupportError> {
+        let text = templates.render(Template::Escalate, &context! {})?;
+        Ok(Self(text.get(&language).cloned().unwrap_or_default()))
     }
 
     /// The same with the words of an article behind it.
