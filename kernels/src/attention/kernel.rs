@@ -1,4 +1,4 @@
-//! What the way over the cache needs of a kernel.
+//! The operations that the loop over the cache is generic over.
 
 use std::ops::Range;
 
