@@ -10,7 +10,7 @@ use std::cell::OnceCell;
 
 use common::{Load, Peak, Report};
 use criterion::{BenchmarkGroup, measurement::WallTime};
-use tier0_kernels::{DenseActivations, DenseMatmul, DenseType, DenseWeight};
+use tier0_kernels::{DenseProduct, DenseRows, DenseType, DenseWeight};
 
 mod common;
 
@@ -54,10 +54,10 @@ fn bench_weight(
             let weights = weights.get_or_init(|| pack(dense_type, n_out, n_in));
             let copies = if n_rows == 1 { weights.len() } else { weights.len().min(LAYERS) };
             let x: Vec<f32> = (0..n_rows * n_in).map(|i| (i * 7919 % 1001) as f32 / 500.0 - 1.0).collect();
-            let (mut rows, mut out) = (DenseActivations::new(), vec![0f32; n_rows * n_out]);
+            let (mut rows, mut out) = (DenseRows::new(), vec![0f32; n_rows * n_out]);
             move |i| {
                 rows.fill(&x, n_in, dense_type);
-                DenseMatmul { x: &rows, w: &weights[i % copies], bias: None }.write(&mut out);
+                DenseProduct { x: &rows, w: &weights[i % copies], bias: None }.write(&mut out);
             }
         });
     }

@@ -10,7 +10,7 @@ use std::{cell::OnceCell, hint::black_box};
 
 use common::{Load, Peak, Report};
 use criterion::{BenchmarkGroup, measurement::WallTime};
-use tier0_kernels::{BlockType, InputRows, PackedWeight, Part, linear};
+use tier0_kernels::{BlockType, PackedWeight, Part, RowSource, linear};
 
 mod common;
 
@@ -55,7 +55,7 @@ fn bench_weight(
             let x: Vec<f32> = (0..n_rows * n_in).map(|i| (i * 7919 % 1001) as f32 / 500.0 - 1.0).collect();
             move |i| {
                 let part = Part { w: &weights[i % weights.len()], bias: None, gates: None };
-                black_box(linear(InputRows::Plain(&x), &[part], None));
+                black_box(linear(RowSource::Plain(&x), &[part], None));
             }
         });
     }

@@ -5,38 +5,38 @@
 //! any batch.
 
 pub mod attention;
+mod bidirectional;
 mod cpu;
 mod dense;
 mod elementwise;
-mod encoder_attention;
 mod file;
 mod gelu;
 mod layer_norm;
 mod linear;
-mod matmul;
 mod pages;
 pub mod pool;
-mod prologue;
+mod product;
 mod quant;
 mod rope;
 mod sampling;
 mod simd;
+mod source;
 #[cfg(test)]
 mod test_weights;
 mod vector;
 
 pub use attention::{AttentionParams, AttentionRow, CacheShape, TokenRows, empty_cache, paged_attention};
+pub use bidirectional::{SelfAttention, self_attention};
 pub use cpu::InstructionSet;
-pub use dense::{DenseActivations, DenseMatmul, DenseSizeError, DenseType, DenseWeight, linear_dense};
+pub use dense::{DenseProduct, DenseRows, DenseSizeError, DenseType, DenseWeight, linear_dense};
 pub use elementwise::{Gate, gate};
-pub use encoder_attention::{EncoderAttention, encoder_attention};
 pub use file::MappedFile;
 pub use gelu::gelu;
 pub use layer_norm::{LayerNorm, layer_norm};
 pub use linear::linear_f32;
-pub use matmul::{Matmul, Part, linear, linear_into};
-pub use prologue::InputRows;
-pub use quant::{BlockType, PackError, PackedWeight, QuantizedActivations};
+pub use product::{Part, Product, linear, linear_into};
+pub use quant::{BlockType, PackError, PackedWeight, QuantisedRows};
 pub use rope::{Pairing, RopeTable, rope};
 pub use sampling::{argmax, exp_scaled, log_sum_exp, top_k};
+pub use source::RowSource;
 pub use vector::KvElement;

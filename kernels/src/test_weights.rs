@@ -48,7 +48,7 @@ pub(crate) fn random_blocks(block_type: BlockType, n: usize, seed: u64) -> Vec<u
 }
 
 /// The weights of some blocks, one by one.
-pub(crate) fn dequantize(block_type: BlockType, bytes: &[u8]) -> Vec<f32> {
+pub(crate) fn dequantise(block_type: BlockType, bytes: &[u8]) -> Vec<f32> {
     let weight = |i: usize| {
         let block = &bytes[i / block_type.block_len() * block_type.block_bytes()..];
         weight(block_type, block, i % block_type.block_len())

@@ -1,7 +1,7 @@
 //! The input of a matrix product.
 
 use candle_core::{Result, Tensor};
-use tier0_kernels::InputRows;
+use tier0_kernels::RowSource;
 
 use super::{RmsNorm, with_values};
 
@@ -24,11 +24,11 @@ impl Input<'_> {
     }
 
     /// Calls `run` with the rows in the kernels' form; `x` are the values of [`Input::tensor`] on the CPU.
-    pub(super) fn with_rows<R>(&self, x: &[f32], run: impl FnOnce(InputRows<'_>) -> Result<R>) -> Result<R> {
+    pub(super) fn with_rows<R>(&self, x: &[f32], run: impl FnOnce(RowSource<'_>) -> Result<R>) -> Result<R> {
         match *self {
-            Self::Plain(_) => run(InputRows::Plain(x)),
+            Self::Plain(_) => run(RowSource::Plain(x)),
             Self::Normed(norm, _) => with_values(norm.weight(), |weight| {
-                run(InputRows::Normed { x, weight, epsilon: norm.epsilon() })
+                run(RowSource::Normed { x, weight, epsilon: norm.epsilon() })
             }),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, DType, Layout, Module, Result, Shape, Tensor};
-use tier0_kernels::{DenseWeight, Gate, InputRows, PackedWeight, Part};
+use tier0_kernels::{DenseWeight, Gate, PackedWeight, Part, RowSource};
 
 use super::{
     Input, cpu_slice,
@@ -151,7 +151,7 @@ fn rows_with<R>(
     input: Input<'_>,
     x: &[f32],
     n_in: usize,
-    run: impl FnOnce(InputRows<'_>, &[Part<'_>]) -> Result<R>,
+    run: impl FnOnce(RowSource<'_>, &[Part<'_>]) -> Result<R>,
 ) -> Result<R> {
     let parts: Vec<Part<'_>> = parts.iter().map(PackedPart::borrow).collect();
     parts.iter().try_for_each(|part| check_columns(n_in, part.w.n_in()))?;

@@ -6,9 +6,9 @@ use std::cell::RefCell;
 use super::registers::Registers;
 use super::{
     blocks::Context,
-    cache_loop::{Buffers, Queries, loop_over_cache},
     plain::Plain,
     tasks::MAX_HEADS,
+    walk::{Buffers, Queries, walk},
 };
 #[cfg(target_arch = "aarch64")]
 use crate::simd::Neon;
@@ -59,9 +59,7 @@ unsafe fn attend_on<T: KvElement, const HEADS: usize, const PAIRS: usize>(
         // SAFETY: as this function.
         unsafe {
             match set {
-                InstructionSet::Scalar => {
-                    loop_over_cache::<Plain, T, HEADS, PAIRS>(queries, context, buffers);
-                }
+                InstructionSet::Scalar => walk::<Plain, T, HEADS, PAIRS>(queries, context, buffers),
                 #[cfg(target_arch = "x86_64")]
                 InstructionSet::Avx2 | InstructionSet::AvxVnni => {
                     avx2::<T, HEADS, PAIRS>(queries, context, buffers);
@@ -69,9 +67,7 @@ unsafe fn attend_on<T: KvElement, const HEADS: usize, const PAIRS: usize>(
                 #[cfg(target_arch = "x86_64")]
                 InstructionSet::Avx512 => avx512::<T, HEADS, PAIRS>(queries, context, buffers),
                 #[cfg(target_arch = "aarch64")]
-                InstructionSet::Neon => {
-                    loop_over_cache::<Registers<Neon>, T, HEADS, PAIRS>(queries, context, buffers)
-                }
+                InstructionSet::Neon => walk::<Registers<Neon>, T, HEADS, PAIRS>(queries, context, buffers),
             }
         }
     });
@@ -87,7 +83,7 @@ unsafe fn avx512<T: KvElement, const HEADS: usize, const PAIRS: usize>(
     buffers: &mut Buffers,
 ) {
     // SAFETY: as this function.
-    unsafe { loop_over_cache::<Registers<Avx512>, T, HEADS, PAIRS>(queries, context, buffers) }
+    unsafe { walk::<Registers<Avx512>, T, HEADS, PAIRS>(queries, context, buffers) }
 }
 
 /// # Safety
@@ -100,5 +96,5 @@ unsafe fn avx2<T: KvElement, const HEADS: usize, const PAIRS: usize>(
     buffers: &mut Buffers,
 ) {
     // SAFETY: as this function.
-    unsafe { loop_over_cache::<Registers<Avx2>, T, HEADS, PAIRS>(queries, context, buffers) }
+    unsafe { walk::<Registers<Avx2>, T, HEADS, PAIRS>(queries, context, buffers) }
 }

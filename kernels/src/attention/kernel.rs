@@ -1,4 +1,4 @@
-//! The operations that the loop over the cache is generic over.
+//! What the way over the cache needs of a kernel.
 
 use std::ops::Range;
 

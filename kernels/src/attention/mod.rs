@@ -6,7 +6,7 @@
 //! and a score needs no sum across lanes. Values lie `[n_blocks, n_kv_heads, block_size, head_dim]`: a
 //! register holds many elements of one value. Either way what a KV head has in a block is one piece.
 //!
-//! A call is cut into [`tasks`]. A task goes over the cache ([`cache_loop`], compiled for each processor by
+//! A call is cut into [`tasks`]. A task goes over the cache ([`walk`], compiled for each processor by
 //! [`dispatch`]) with kernels that do the sums ([`registers`], and [`plain`] as their oracle). [`write`]
 //! puts new tokens into the cache.
 //!
@@ -15,7 +15,6 @@
 //! batch, on any processor, whatever was computed in prefill or decode.
 
 mod blocks;
-mod cache_loop;
 mod dispatch;
 mod kernel;
 mod plain;
@@ -23,13 +22,14 @@ mod plain;
 mod registers;
 mod softmax;
 mod tasks;
+mod walk;
 mod write;
 
 use std::cell::RefCell;
 
 use blocks::{Context, Copied};
-use cache_loop::Queries;
 use tasks::Task;
+use walk::Queries;
 pub use write::{CacheShape, TokenRows};
 
 use crate::{

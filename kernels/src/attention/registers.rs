@@ -6,7 +6,7 @@ use super::{blocks::Context, kernel::Kernel};
 use crate::{simd::Simd, vector::KvElement};
 
 /// How far ahead of their use values are fetched. Keys are fetched one step of the kernel ahead. Both go
-/// to L2: the first can wait for too few lines at once to keep the memory busy.
+/// to the second cache: the first can wait for too few lines at once to keep the memory busy.
 const BLOCKS_AHEAD: usize = 4;
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -54,7 +54,7 @@ impl<S: Simd> Kernel for Registers<S> {
             let from = context.values.block(block);
             for at in (0..part).step_by(LINE / size_of::<T>()) {
                 // SAFETY: as this function.
-                unsafe { S::prefetch_l2(from.wrapping_add(at).cast()) };
+                unsafe { S::prefetch_to_second_cache(from.wrapping_add(at).cast()) };
             }
         }
     }
@@ -125,7 +125,7 @@ unsafe fn score<S: Simd, T: KvElement, const PAIRS: usize, const N: usize>(
             }
             if (d * block_size * size_of::<T>()).is_multiple_of(LINE) {
                 for ahead in ahead {
-                    S::prefetch_l2(ahead.wrapping_add(d * block_size).cast());
+                    S::prefetch_to_second_cache(ahead.wrapping_add(d * block_size).cast());
                 }
             }
             mul_add::<S, PAIRS, N>(q, d, key, &mut sums);
@@ -167,7 +167,7 @@ unsafe fn add_values<S: Simd, T: KvElement, const PAIRS: usize, const N: usize>(
                 for (i, value) in value.iter_mut().enumerate() {
                     *value = load::<S, T>(from.add(i * S::ROWS));
                     if (i * S::ROWS * size_of::<T>()).is_multiple_of(LINE) {
-                        S::prefetch_l2(ahead.wrapping_add(i * S::ROWS).cast());
+                        S::prefetch_to_second_cache(ahead.wrapping_add(i * S::ROWS).cast());
                     }
                 }
                 mul_add::<S, PAIRS, N>(weights, key, value, &mut lanes);

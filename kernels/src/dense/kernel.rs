@@ -1,67 +1,83 @@
-//! One tile of activation rows with some panels of weight rows, in registers.
+//! One tile of activation rows with some groups of weight rows, in registers.
 
 use super::{
     CHUNK, DenseType, PAIR_BYTES,
-    activations::MAX_TILE_ROWS,
     lanes::{Lanes, WidenedBf16, WidenedF16},
     path::Path,
+    rows::{Line, MAX_TILE_ROWS},
     scalar,
-    tile_args::TileArgs,
 };
-use crate::{cpu::InstructionSet, quant::NR, simd};
+use crate::{cpu::InstructionSet, quant::GROUP, simd};
 
-/// Panels of weight rows that a call takes, at most.
-pub(super) const MAX_PANELS: usize = 4;
-/// Sums of a call, at most: see [`panels_at_once`].
-pub(super) const MAX_SUMS: usize = MAX_TILE_ROWS * 2 * NR;
+/// Groups of weight rows that a call takes, at most.
+pub(super) const MAX_GROUPS: usize = 4;
+/// Sums of a call, at most: see [`groups_at_once`].
+pub(super) const MAX_SUMS: usize = MAX_TILE_ROWS * 2 * GROUP;
 
-/// Panels to give a call with so many rows: as many sums as there are registers for.
-pub(super) fn panels_at_once(n_rows: usize) -> usize {
-    if n_rows <= MAX_TILE_ROWS / 2 { MAX_PANELS } else { MAX_PANELS / 2 }
+/// What is multiplied by a call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Panel<'a> {
+    /// Whole groups, see [`super::DenseWeight`].
+    pub(super) weights: &'a [u8],
+    pub(super) group_bytes: usize,
+    pub(super) n_rows: usize,
+    /// A tile: `[chunk][row][line]`.
+    pub(super) lines: &'a [Line],
 }
 
-/// `sums[r][i]`: row `r` of the tile times weight row `i` of the args, `[n_rows][16 · n_panels]`. The
+impl Panel<'_> {
+    pub(super) fn n_groups(&self) -> usize {
+        self.weights.len() / self.group_bytes
+    }
+}
+
+/// Groups to give a call with so many rows: as many sums as there are registers for.
+pub(super) fn groups_at_once(n_rows: usize) -> usize {
+    if n_rows <= MAX_TILE_ROWS / 2 { MAX_GROUPS } else { MAX_GROUPS / 2 }
+}
+
+/// `sums[r][i]`: row `r` of the tile times weight row `i` of the panel, `[n_rows][16 · n_groups]`. The
 /// machine must have the path; the lines must be in its format.
 ///
 /// # Panics
 /// When the lengths do not fit one another.
-pub(super) fn multiply(path: Path, dense_type: DenseType, args: &TileArgs<'_>, sums: &mut [f32]) {
-    let n_chunks = args.panel_bytes / (NR * CHUNK * 2);
+pub(super) fn multiply(path: Path, dense_type: DenseType, panel: &Panel<'_>, sums: &mut [f32]) {
+    let n_chunks = panel.group_bytes / (GROUP * CHUNK * 2);
     let chunk_lines = path.format(dense_type).chunk_lines();
-    assert_eq!(args.lines.len(), n_chunks * args.n_rows * chunk_lines);
-    assert_eq!(sums.len(), args.n_rows * args.n_panels() * NR);
+    assert_eq!(panel.lines.len(), n_chunks * panel.n_rows * chunk_lines);
+    assert_eq!(sums.len(), panel.n_rows * panel.n_groups() * GROUP);
     match path {
-        Path::Widened(InstructionSet::Scalar) => scalar::multiply(dense_type, args, sums),
+        Path::Widened(InstructionSet::Scalar) => scalar::multiply(dense_type, panel, sums),
         // SAFETY: the machine has the path, and the lengths are those above; so in all that follows.
         #[cfg(target_arch = "x86_64")]
         Path::Bf16Pairs => unsafe {
             match dense_type {
-                DenseType::Bf16 => avx512::bf16_pairs(args, sums),
-                DenseType::F16 => avx512::f16(args, sums),
+                DenseType::Bf16 => avx512::bf16_pairs(panel, sums),
+                DenseType::F16 => avx512::f16(panel, sums),
             }
         },
         // SAFETY: see above.
         #[cfg(target_arch = "x86_64")]
         Path::Widened(InstructionSet::Avx512) => unsafe {
             match dense_type {
-                DenseType::Bf16 => avx512::bf16(args, sums),
-                DenseType::F16 => avx512::f16(args, sums),
+                DenseType::Bf16 => avx512::bf16(panel, sums),
+                DenseType::F16 => avx512::f16(panel, sums),
             }
         },
         // SAFETY: see above.
         #[cfg(target_arch = "x86_64")]
         Path::Widened(InstructionSet::Avx2 | InstructionSet::AvxVnni) => unsafe {
             match dense_type {
-                DenseType::Bf16 => avx2::bf16(args, sums),
-                DenseType::F16 => avx2::f16(args, sums),
+                DenseType::Bf16 => avx2::bf16(panel, sums),
+                DenseType::F16 => avx2::f16(panel, sums),
             }
         },
         // SAFETY: see above.
         #[cfg(target_arch = "aarch64")]
         Path::Widened(InstructionSet::Neon) => unsafe {
             match dense_type {
-                DenseType::Bf16 => neon::bf16(args, sums),
-                DenseType::F16 => neon::f16(args, sums),
+                DenseType::Bf16 => neon::bf16(panel, sums),
+                DenseType::F16 => neon::f16(panel, sums),
             }
         },
     }
@@ -74,22 +90,22 @@ macro_rules! tiles {
         /// # Safety
         /// As [`tile`].
         #[target_feature(enable = $features)]
-        $visibility unsafe fn $name(args: &TileArgs<'_>, sums: &mut [f32]) {
+        $visibility unsafe fn $name(panel: &Panel<'_>, sums: &mut [f32]) {
             // SAFETY: as this function.
             unsafe {
-                match args.n_rows {
-                    1 => tile::<$lanes, 1, $few>(args, sums),
-                    2 => tile::<$lanes, 2, $few>(args, sums),
-                    3 => tile::<$lanes, 3, $few>(args, sums),
-                    4 => tile::<$lanes, 4, $few>(args, sums),
-                    5 => tile::<$lanes, 5, $few>(args, sums),
-                    6 => tile::<$lanes, 6, $few>(args, sums),
-                    7 => tile::<$lanes, 7, $many>(args, sums),
-                    8 => tile::<$lanes, 8, $many>(args, sums),
-                    9 => tile::<$lanes, 9, $many>(args, sums),
-                    10 => tile::<$lanes, 10, $many>(args, sums),
-                    11 => tile::<$lanes, 11, $many>(args, sums),
-                    _ => tile::<$lanes, 12, $many>(args, sums),
+                match panel.n_rows {
+                    1 => tile::<$lanes, 1, $few>(panel, sums),
+                    2 => tile::<$lanes, 2, $few>(panel, sums),
+                    3 => tile::<$lanes, 3, $few>(panel, sums),
+                    4 => tile::<$lanes, 4, $few>(panel, sums),
+                    5 => tile::<$lanes, 5, $few>(panel, sums),
+                    6 => tile::<$lanes, 6, $few>(panel, sums),
+                    7 => tile::<$lanes, 7, $many>(panel, sums),
+                    8 => tile::<$lanes, 8, $many>(panel, sums),
+                    9 => tile::<$lanes, 9, $many>(panel, sums),
+                    10 => tile::<$lanes, 10, $many>(panel, sums),
+                    11 => tile::<$lanes, 11, $many>(panel, sums),
+                    _ => tile::<$lanes, 12, $many>(panel, sums),
                 }
             }
         }
@@ -125,44 +141,44 @@ mod neon {
 /// [`multiply`] for `C` rows, `U` registers of weights at a time.
 ///
 /// # Safety
-/// The processor has the instructions of `L`. The args has `C` rows of lines in the format of `L`, as
-/// many as its weights have inputs; `sums` has room for `C` rows of its panels.
+/// The processor has the instructions of `L`. The panel has `C` rows of lines in the format of `L`, as
+/// many as its weights have inputs; `sums` has room for `C` rows of its groups.
 #[inline(always)]
-unsafe fn tile<L: Lanes, const C: usize, const U: usize>(args: &TileArgs<'_>, sums: &mut [f32]) {
-    let n_registers = args.n_panels() * (NR / L::ROWS);
+unsafe fn tile<L: Lanes, const C: usize, const U: usize>(panel: &Panel<'_>, sums: &mut [f32]) {
+    let n_registers = panel.n_groups() * (GROUP / L::ROWS);
     let whole = n_registers / U * U;
     for first in (0..whole).step_by(U) {
         // SAFETY: as this function.
-        unsafe { registers::<L, C, U>(args, first, sums) };
+        unsafe { registers::<L, C, U>(panel, first, sums) };
     }
     for first in whole..n_registers {
         // SAFETY: as this function.
-        unsafe { registers::<L, C, 1>(args, first, sums) };
+        unsafe { registers::<L, C, 1>(panel, first, sums) };
     }
 }
 
 /// [`tile`] for the weight rows of registers `first..first + U`.
 ///
 /// # Safety
-/// As [`tile`]; the args has so many registers of weight rows.
+/// As [`tile`]; the panel has so many registers of weight rows.
 #[inline(always)]
 unsafe fn registers<L: Lanes, const C: usize, const U: usize>(
-    args: &TileArgs<'_>,
+    panel: &Panel<'_>,
     first: usize,
     sums: &mut [f32],
 ) {
-    let stride = args.n_panels() * NR;
+    let stride = panel.n_groups() * GROUP;
     let pair_words = L::FORMAT.chunk_lines();
     let row_words = pair_words * CHUNK / 2;
-    // SAFETY: the weights go over all pairs of inputs of a panel, the activations over all pairs of
+    // SAFETY: the weights go over all pairs of inputs of a group, the activations over all pairs of
     // the tile's lines; both are as many, and `sums` has `C` rows of `stride`.
     unsafe {
         let mut weights: [*const u8; U] = std::array::from_fn(|u| {
             let row = (first + u) * L::ROWS;
-            args.weights.as_ptr().add(row / NR * args.panel_bytes + row % NR * L::ROW_BYTES)
+            panel.weights.as_ptr().add(row / GROUP * panel.group_bytes + row % GROUP * L::ROW_BYTES)
         });
         let mut lanes = [[L::zero(); U]; C];
-        for lines in args.lines.chunks_exact(C * pair_words) {
+        for lines in panel.lines.chunks_exact(C * pair_words) {
             let x = lines.as_ptr().cast::<u32>();
             for pair in 0..CHUNK / 2 {
                 for step in 0..L::STEPS {

@@ -2,7 +2,7 @@
 
 use std::marker::PhantomData;
 
-use super::{PAIR_BYTES, format::RowFormat};
+use super::{PAIR_BYTES, rows::RowFormat};
 use crate::simd::Simd;
 
 /// Sums of [`Lanes::ROWS`] weight rows with one activation row, two inputs at a time, in the order that
@@ -124,7 +124,7 @@ mod x86 {
 
     use super::{Lanes, RowFormat, Unpair};
     use crate::{
-        quant::NR,
+        quant::GROUP,
         simd::{Avx2, Avx512},
     };
 
@@ -135,7 +135,7 @@ mod x86 {
     pub(in crate::dense) struct Bf16Pairs;
 
     impl Lanes for Bf16Pairs {
-        const ROWS: usize = NR;
+        const ROWS: usize = GROUP;
         const ROW_BYTES: usize = 4;
         const STEPS: usize = 1;
         const FORMAT: RowFormat = RowFormat::Pairs;

@@ -1,7 +1,7 @@
-//! Products with dense weights, bf16 or f16: what a model keeps that is not quantized.
+//! Products with dense weights, bf16 or f16: what a model keeps that is not quantised.
 //!
-//! [`DenseWeight`] holds a matrix, sixteen rows interleaved; [`DenseActivations`] the activations, laid out in
-//! tiles; [`DenseMatmul`] multiplies them. bf16 weights meet activations rounded to bf16, f16 weights
+//! [`DenseWeight`] holds a matrix, sixteen rows interleaved; [`DenseRows`] the activations, laid out in
+//! tiles; [`DenseProduct`] multiplies them. bf16 weights meet activations rounded to bf16, f16 weights
 //! activations in f32; sums are f32 in both. `path` says which instructions this machine has for that,
 //! `lanes` what each of them does with two inputs of a few weight rows, `kernel` loops over it, and
 //! `scalar` is the oracle of all.
@@ -12,21 +12,19 @@
 //! activations have none therefore. Only where a sum itself falls below 2⁻¹²⁶ the paths may differ, by
 //! less than that. A sum of f16 products goes input by input.
 
-mod activations;
 mod element;
-mod epilogue;
-mod format;
+mod finish;
 mod kernel;
 mod lanes;
-mod matmul;
 mod path;
+mod product;
+mod rows;
 mod scalar;
-mod tile_args;
 mod weight;
 
-pub use activations::DenseActivations;
 pub use element::DenseType;
-pub use matmul::{DenseMatmul, linear_dense};
+pub use product::{DenseProduct, linear_dense};
+pub use rows::DenseRows;
 pub use weight::{DenseSizeError, DenseWeight};
 
 /// Inputs that lie together: a cache line of bf16 activations. Rows are filled up to whole chunks with

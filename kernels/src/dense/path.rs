@@ -1,6 +1,6 @@
 //! Which instructions a product with dense weights uses.
 
-use super::{DenseType, format::RowFormat};
+use super::{DenseType, rows::RowFormat};
 use crate::cpu::InstructionSet;
 
 /// A way to compute a product; each gives the same bits, see [`super`].

@@ -2,22 +2,22 @@
 
 use half::f16;
 
-use super::{CHUNK, DenseType, PAIR_BYTES, tile_args::TileArgs};
-use crate::quant::NR;
+use super::{CHUNK, DenseType, PAIR_BYTES, kernel::Panel};
+use crate::quant::GROUP;
 
 /// [`super::kernel::multiply`], for rows in f32.
-pub(super) fn multiply(dense_type: DenseType, args: &TileArgs<'_>, sums: &mut [f32]) {
-    let stride = args.n_panels() * NR;
-    let lines_of_chunk = 2 * args.n_rows;
+pub(super) fn multiply(dense_type: DenseType, panel: &Panel<'_>, sums: &mut [f32]) {
+    let stride = panel.n_groups() * GROUP;
+    let lines_of_chunk = 2 * panel.n_rows;
     for (row, sums) in sums.chunks_exact_mut(stride).enumerate() {
         for (i, sum) in sums.iter_mut().enumerate() {
-            let panel = &args.weights[i / NR * args.panel_bytes..][..args.panel_bytes];
+            let group = &panel.weights[i / GROUP * panel.group_bytes..][..panel.group_bytes];
             *sum = 0.0;
-            for (chunk, lines) in args.lines.chunks_exact(lines_of_chunk).enumerate() {
+            for (chunk, lines) in panel.lines.chunks_exact(lines_of_chunk).enumerate() {
                 let x = [lines[2 * row].0, lines[2 * row + 1].0];
                 for (pair, x) in x.as_flattened().as_chunks::<2>().0.iter().enumerate() {
-                    let weights = &panel[(chunk * CHUNK / 2 + pair) * PAIR_BYTES..][..PAIR_BYTES];
-                    *sum = add(dense_type, *sum, weights, i % NR, x.map(f32::from_bits));
+                    let weights = &group[(chunk * CHUNK / 2 + pair) * PAIR_BYTES..][..PAIR_BYTES];
+                    *sum = add(dense_type, *sum, weights, i % GROUP, x.map(f32::from_bits));
                 }
             }
         }
@@ -33,7 +33,7 @@ fn add(dense_type: DenseType, sum: f32, weights: &[u8], row: usize, x: [f32; 2])
             weight(0).mul_add(x[0], weight(1).mul_add(x[1], sum))
         }
         DenseType::F16 => {
-            let weight = |i: usize| f16::from_bits(stored(i * NR + row)).to_f32();
+            let weight = |i: usize| f16::from_bits(stored(i * GROUP + row)).to_f32();
             weight(1).mul_add(x[1], weight(0).mul_add(x[0], sum))
         }
     }

@@ -36,11 +36,11 @@ impl Case {
     }
 
     fn run(&self, pool: &Pool, path: Path, x: &[f32]) -> Vec<f32> {
-        let mut rows = DenseActivations::new();
+        let mut rows = DenseRows::new();
         rows.fill_as(path.format(self.dense_type), x, self.n_in);
         let mut out = vec![f32::NAN; rows.n_rows() * self.n_out];
         let w = self.packed();
-        DenseMatmul { x: &rows, w: &w, bias: self.bias.as_deref() }.write_on(pool, path, &mut out);
+        DenseProduct { x: &rows, w: &w, bias: self.bias.as_deref() }.write_on(pool, path, &mut out);
         out
     }
 
@@ -110,9 +110,9 @@ proptest! {
     #[test]
     fn fused_products_are_those_of_single_steps(case in case(), n_next in 1usize..40) {
         let w = case.packed();
-        let mut x = DenseActivations::new();
+        let mut x = DenseRows::new();
         x.fill(&case.x, case.n_in, case.dense_type);
-        let product = DenseMatmul { x: &x, w: &w, bias: case.bias.as_deref() };
+        let product = DenseProduct { x: &x, w: &w, bias: case.bias.as_deref() };
         let mut out = vec![f32::NAN; x.n_rows() * case.n_out];
         product.write(&mut out);
 
@@ -123,13 +123,13 @@ proptest! {
 
         if case.n_out > 0 {
             let next = Case::new(case.dense_type, [0, n_next, case.n_out], false, 7).packed();
-            let (mut rows, mut fused) = (DenseActivations::new(), DenseActivations::new());
+            let (mut rows, mut fused) = (DenseRows::new(), DenseRows::new());
             gelu(&mut out);
             rows.fill(&out, case.n_out, case.dense_type);
             product.gelu_rows(&mut fused, case.dense_type);
-            let product_of = |rows: &DenseActivations| {
+            let product_of = |rows: &DenseRows| {
                 let mut out = vec![f32::NAN; rows.n_rows() * n_next];
-                DenseMatmul { x: rows, w: &next, bias: None }.write(&mut out);
+                DenseProduct { x: rows, w: &next, bias: None }.write(&mut out);
                 bits(&out)
             };
             prop_assert_eq!(product_of(&fused), product_of(&rows));
@@ -187,7 +187,7 @@ fn subnormal_numbers_count_as_zero() {
 #[should_panic(expected = "rows must be filled for F16")]
 fn rows_for_another_type_are_refused() {
     let case = Case::new(DenseType::F16, [1, 1, 2], false, 1);
-    let mut rows = DenseActivations::new();
+    let mut rows = DenseRows::new();
     rows.fill(&case.x, 2, DenseType::Bf16);
-    DenseMatmul { x: &rows, w: &case.packed(), bias: None }.write(&mut [0.0]);
+    DenseProduct { x: &rows, w: &case.packed(), bias: None }.write(&mut [0.0]);
 }

@@ -3,7 +3,7 @@
 use half::f16;
 
 use super::{CHUNK, DenseType, PAIR_BYTES, element::to_bf16};
-use crate::{pages::AlignedBytes, pool, quant::NR};
+use crate::{pages::AlignedBytes, pool, quant::GROUP};
 
 /// Bytes of a weight.
 const WEIGHT_BYTES: usize = 2;
@@ -30,7 +30,7 @@ pub struct DenseWeight {
     dense_type: DenseType,
     n_out: usize,
     n_in: usize,
-    /// The panels of sixteen rows, one after the other. bf16 weights lie in pairs of inputs,
+    /// The groups of sixteen rows, one after the other. bf16 weights lie in pairs of inputs,
     /// `[n_in / 2][16][2]`, f16 weights input by input, `[n_in][16]`.
     bytes: AlignedBytes,
 }
@@ -86,12 +86,12 @@ impl DenseWeight {
     ) -> Self {
         let mut packed = Self { dense_type, n_out, n_in, bytes: AlignedBytes::zeroed(0) };
         let mut bytes = AlignedBytes::zeroed(packed.memory_bytes());
-        let panel_bytes = packed.panel_bytes().max(1);
-        pool::global().run_chunks(&mut bytes, panel_bytes, &|panel, out| {
-            for row in 0..NR.min(n_out - panel * NR) {
+        let group_bytes = packed.group_bytes().max(1);
+        pool::global().run_chunks(&mut bytes, group_bytes, &|group, out| {
+            for row in 0..GROUP.min(n_out - group * GROUP) {
                 for i in 0..n_in {
                     let at = packed.offset(row, i);
-                    out[at..at + WEIGHT_BYTES].copy_from_slice(&bits(panel * NR + row, i).to_le_bytes());
+                    out[at..at + WEIGHT_BYTES].copy_from_slice(&bits(group * GROUP + row, i).to_le_bytes());
                 }
             }
         });
@@ -99,11 +99,11 @@ impl DenseWeight {
         packed
     }
 
-    /// Where weight `i` of row `row` of a panel lies in it.
+    /// Where weight `i` of row `row` of a group lies in it.
     fn offset(&self, row: usize, i: usize) -> usize {
         let in_pair = match self.dense_type {
             DenseType::Bf16 => 2 * row + i % 2,
-            DenseType::F16 => i % 2 * NR + row,
+            DenseType::F16 => i % 2 * GROUP + row,
         };
         i / 2 * PAIR_BYTES + in_pair * WEIGHT_BYTES
     }
@@ -125,23 +125,23 @@ impl DenseWeight {
 
     /// Bytes that a product reads.
     pub fn memory_bytes(&self) -> usize {
-        self.n_panels() * self.panel_bytes()
+        self.n_groups() * self.group_bytes()
     }
 
-    /// Panels of sixteen rows.
-    pub(super) fn n_panels(&self) -> usize {
-        self.n_out.div_ceil(NR)
+    /// Groups of sixteen rows.
+    pub(super) fn n_groups(&self) -> usize {
+        self.n_out.div_ceil(GROUP)
     }
 
-    /// Bytes of one panel.
-    pub(super) fn panel_bytes(&self) -> usize {
-        self.n_in.next_multiple_of(CHUNK) * NR * WEIGHT_BYTES
+    /// Bytes of one group.
+    pub(super) fn group_bytes(&self) -> usize {
+        self.n_in.next_multiple_of(CHUNK) * GROUP * WEIGHT_BYTES
     }
 
-    /// `n` packed panels from number `first` on.
-    pub(super) fn panels(&self, first: usize, n: usize) -> &[u8] {
-        let panel_bytes = self.panel_bytes();
-        &self.bytes[first * panel_bytes..][..n * panel_bytes]
+    /// `n` packed groups from number `first` on.
+    pub(super) fn groups(&self, first: usize, n: usize) -> &[u8] {
+        let group_bytes = self.group_bytes();
+        &self.bytes[first * group_bytes..][..n * group_bytes]
     }
 
     /// The weights of row `row`, as floats, into `out`.
@@ -151,10 +151,10 @@ impl DenseWeight {
     pub fn row(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.n_out, "row {row} of a matrix with {} rows", self.n_out);
         assert_eq!(out.len(), self.n_in, "out must have the length of a row");
-        let panel = self.panels(row / NR, 1);
+        let group = self.groups(row / GROUP, 1);
         for (i, out) in out.iter_mut().enumerate() {
-            let at = self.offset(row % NR, i);
-            let bits = u16::from_le_bytes([panel[at], panel[at + 1]]);
+            let at = self.offset(row % GROUP, i);
+            let bits = u16::from_le_bytes([group[at], group[at + 1]]);
             *out = match self.dense_type {
                 DenseType::Bf16 => f32::from_bits(u32::from(bits) << 16),
                 DenseType::F16 => f16::from_bits(bits).to_f32(),

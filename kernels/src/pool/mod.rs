@@ -1,12 +1,12 @@
-//! The one thread pool: every parallel kernel queue it, and none runs inside another.
+//! The one thread pool: every parallel kernel shares it, and none runs inside another.
 //!
 //! A decode step of a small model makes some 300 parallel calls in 5 ms. So a call must cost about a
-//! microsecond: idle workers spin on one word ([`barrier`]) for a short while before they park, and a
+//! microsecond: idle workers spin on one word ([`gate`]) for a short while before they park, and a
 //! call never waits for a worker that has not joined it. A worker that another process has pushed off
 //! its core costs nothing then; the caller and the others take its tasks.
 
-mod barrier;
-mod work_queue;
+mod gate;
+mod shares;
 
 use std::{
     any::Any,
@@ -20,13 +20,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use barrier::{Barrier, Epoch};
-use work_queue::{MOST_TASKS, WorkQueue};
+use gate::{Epoch, Gate};
+use shares::{MOST_TASKS, Shares};
 
 /// How long a worker without work spins before it parks: longer than the serial work between two
 /// products, short enough that an idle server burns nothing.
 const SPIN: Duration = Duration::from_micros(50);
-/// Looks at the barrier between two looks at the clock.
+/// Looks at the gate between two looks at the clock.
 const LOOKS_PER_CLOCK: usize = 32;
 
 /// What sets the number of threads, unless [`configure`] does.
@@ -121,10 +121,10 @@ struct Worker {
 /// What caller and workers both see.
 #[derive(Debug)]
 struct Shared {
-    barrier: Barrier,
-    /// Written by the caller while the barrier is shut and nobody inside; read by those inside.
+    gate: Gate,
+    /// Written by the caller while the gate is shut and nobody inside; read by those inside.
     job: UnsafeCell<Option<Job>>,
-    queue: WorkQueue,
+    shares: Shares,
     /// What the first panicking task panicked with.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     stop: AtomicBool,
@@ -137,7 +137,7 @@ struct Job {
     n_tasks: usize,
 }
 
-// SAFETY: `job` is written only by the caller, which holds the turn, while the barrier is shut and
+// SAFETY: `job` is written only by the caller, which holds the turn, while the gate is shut and
 // nobody is inside; it is read only inside. The closure it points to is Sync, and outlives the call,
 // which returns only after everyone has left.
 unsafe impl Sync for Shared {}
@@ -173,9 +173,9 @@ impl Pool {
             n_threads => n_threads,
         };
         let shared = Arc::new(Shared {
-            barrier: Barrier::new(),
+            gate: Gate::new(),
             job: UnsafeCell::new(None),
-            queue: WorkQueue::new(n_threads),
+            shares: Shares::new(n_threads),
             panic: Mutex::new(None),
             stop: AtomicBool::new(false),
         });
@@ -253,10 +253,10 @@ impl Pool {
 
     /// Lets the workers in on `job`, and wakes those that sleep, as far as there are tasks for them.
     fn begin(&self, job: Job) {
-        // SAFETY: the turn is held, the barrier is shut, and `finish` of the last call saw everyone leave.
+        // SAFETY: the turn is held, the gate is shut, and `finish` of the last call saw everyone leave.
         unsafe { *self.shared.job.get() = Some(job) };
-        self.shared.queue.fill(job.n_tasks);
-        self.shared.barrier.open();
+        self.shared.shares.fill(job.n_tasks);
+        self.shared.gate.open();
         for worker in self.workers.iter().take(job.n_tasks - 1) {
             if worker.asleep.load(Ordering::SeqCst) {
                 worker.thread.unpark();
@@ -264,10 +264,10 @@ impl Pool {
         }
     }
 
-    /// Shuts the barrier and waits for those inside. Returns what a task panicked with.
+    /// Shuts the gate and waits for those inside. Returns what a task panicked with.
     fn finish(&self) -> Option<Box<dyn Any + Send>> {
-        self.shared.barrier.shut();
-        let everyone_left = || self.shared.barrier.is_empty().then_some(());
+        self.shared.gate.shut();
+        let everyone_left = || self.shared.gate.is_empty().then_some(());
         while spin_for(everyone_left).is_none() {
             thread::yield_now();
         }
@@ -315,13 +315,13 @@ impl Shared {
                 if stop {
                     Some(None)
                 } else {
-                    self.barrier.open_epoch().filter(|epoch| *epoch != seen).map(Some)
+                    self.gate.open_epoch().filter(|epoch| *epoch != seen).map(Some)
                 }
             };
             if let Some(found) = spin_for(stop_or_call) {
                 return found;
             }
-            // The flag goes up before the last look: a caller that opens the barrier after that look
+            // The flag goes up before the last look: a caller that opens the gate after that look
             // sees the flag and unparks.
             asleep.store(true, Ordering::SeqCst);
             if stop_or_call().is_none() {
@@ -331,16 +331,16 @@ impl Shared {
         }
     }
 
-    /// Works on the call `epoch` as thread number `thread`, if its barrier is still open.
+    /// Works on the call `epoch` as thread number `thread`, if its gate is still open.
     fn join(&self, epoch: Epoch, thread: usize) {
-        if !self.barrier.enter(epoch) {
+        if !self.gate.enter(epoch) {
             return;
         }
         // SAFETY: this thread is inside, so the caller does not write.
         if let Some(job) = unsafe { *self.job.get() } {
             self.drain(job, thread);
         }
-        self.barrier.leave();
+        self.gate.leave();
     }
 
     /// Takes tasks until none is left. Never unwinds.
@@ -349,12 +349,12 @@ impl Shared {
         let tasks = || {
             // SAFETY: the caller of `run` keeps the closure alive until everyone has left.
             let work = unsafe { &*job.work };
-            while let Some(task) = self.queue.take(thread) {
+            while let Some(task) = self.shares.take(thread) {
                 work(task);
             }
         };
         if let Err(payload) = catch_unwind(AssertUnwindSafe(tasks)) {
-            self.queue.clear();
+            self.shares.clear();
             self.panic.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
         }
         IN_TASK.set(was_in_task);

@@ -1,6 +1,6 @@
 //! The block types of GGUF that a matrix may have.
 
-/// How a GGUF file quantizes a matrix (`ggml-quants.c` of llama.cpp defines the types).
+/// How a GGUF file quantises a matrix (`ggml-quants.c` of llama.cpp defines the types).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[allow(non_camel_case_types, reason = "these are the names of the format")]
 pub enum BlockType {
@@ -49,7 +49,7 @@ impl BlockType {
         }
     }
 
-    /// Bits of one quantized weight, without its share of the scales.
+    /// Bits of one quantised weight, without its share of the scales.
     pub(crate) const fn bits(self) -> usize {
         match self {
             Self::Q4_0 | Self::Q4_1 | Self::Q4_K => 4,

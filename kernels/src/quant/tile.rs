@@ -1,11 +1,11 @@
 //! The packed layout: sixteen weight rows interleaved, so that one 512-bit register carries the same
 //! four weights of all sixteen, and a product needs no sum across lanes.
 //!
-//! A *span* is one GGUF block of each of the sixteen rows: a header with the scales, then the quantized
+//! A *span* is one GGUF block of each of the sixteen rows: a header with the scales, then the quantised
 //! weights of each block of 32.
 //!
 //! - Header: 16 scales (f16), and 16 minima (f16) where the type has them. In super-blocks, whose
-//!   weights are [bytes of one step](super::requant), 16 steps (f16) and 16 times what their factors have
+//!   weights are [bytes of one step](super::steps), 16 steps (f16) and 16 times what their factors have
 //!   in common (i16); then for Q4_K and Q5_K 128 scales of 6 bits, `[block][row]`, the last 32 of them
 //!   in the upper bits of the first 96, and the offsets, `[block][row]`; for Q6_K the signed scales,
 //!   `[half block][row]`. That is as large as the file's header, and two bytes a row more in
@@ -17,18 +17,18 @@
 //!   super-blocks the two bytes of each sixteen bits are swapped, as scaling swaps them back.
 
 use super::{
-    BLOCK, BlockType, NR, SUPER_BLOCK, gguf,
-    requant::{self, Signed, SixBits},
+    BLOCK, BlockType, GROUP, SUPER_BLOCK, gguf,
+    steps::{self, Signed, SixBits},
 };
 
 /// Quads in a block of 32.
 const QUADS: usize = BLOCK / 4;
 /// Bytes of one plane: four weights of each row.
-pub(crate) const PLANE: usize = 4 * NR;
+pub(crate) const PLANE: usize = 4 * GROUP;
 /// Bytes of sixteen f16.
-pub(crate) const F16_ROW: usize = 2 * NR;
+pub(crate) const F16_ROW: usize = 2 * GROUP;
 /// Scales of 6 bits in a span.
-const SIX_BIT_VALUES: usize = 8 * NR;
+const SIX_BIT_VALUES: usize = 8 * GROUP;
 /// Bytes that they take.
 pub(crate) const SIX_BIT_BYTES: usize = SIX_BIT_VALUES * 6 / 8;
 /// Those of them that lie in the upper bits of the others.
@@ -41,15 +41,15 @@ pub(crate) const OFFSETS: usize = FACTORS + SIX_BIT_BYTES;
 /// Bytes of the header of a span.
 const fn header_bytes(block_type: BlockType) -> usize {
     match block_type {
-        BlockType::Q4_K | BlockType::Q5_K => OFFSETS + 8 * NR,
-        BlockType::Q6_K => FACTORS + 16 * NR,
-        _ => NR * block_type.header_bytes(),
+        BlockType::Q4_K | BlockType::Q5_K => OFFSETS + 8 * GROUP,
+        BlockType::Q6_K => FACTORS + 16 * GROUP,
+        _ => GROUP * block_type.header_bytes(),
     }
 }
 
-/// Bytes of the quantized weights of a block of 32 of sixteen rows.
+/// Bytes of the quantised weights of a block of 32 of sixteen rows.
 const fn quant_bytes(block_type: BlockType) -> usize {
-    NR * BLOCK * block_type.bits() / 8
+    GROUP * BLOCK * block_type.bits() / 8
 }
 
 /// Bytes of a span.
@@ -73,7 +73,7 @@ pub(super) fn pack(block_type: BlockType, block: &[u8], row: usize, span: &mut [
     }
 }
 
-/// The header of a block whose quantized weights are the first of `quants`.
+/// The header of a block whose quantised weights are the first of `quants`.
 fn pack_header(
     block_type: BlockType,
     block: &[u8],
@@ -91,10 +91,10 @@ fn pack_header(
             put(0, packed.steps.step.to_le_bytes());
             put(F16_ROW, packed.steps.common.to_le_bytes());
             for (block, scale) in packed.scales.into_iter().enumerate() {
-                put_six_bits(&mut header[FACTORS..OFFSETS], block * NR + row, scale);
+                put_six_bits(&mut header[FACTORS..OFFSETS], block * GROUP + row, scale);
             }
             for (block, offset) in packed.offsets.into_iter().enumerate() {
-                header[OFFSETS + block * NR + row] = offset;
+                header[OFFSETS + block * GROUP + row] = offset;
             }
         }
         BlockType::Q6_K => {
@@ -102,7 +102,7 @@ fn pack_header(
             put(0, packed.steps.step.to_le_bytes());
             put(F16_ROW, packed.steps.common.to_le_bytes());
             for (half, scale) in packed.scales.into_iter().enumerate() {
-                header[FACTORS + half * NR + row] = scale.cast_unsigned();
+                header[FACTORS + half * GROUP + row] = scale.cast_unsigned();
             }
         }
         _ => {
@@ -178,16 +178,16 @@ pub(crate) fn unpack(block_type: BlockType, span: &[u8], row: usize, block: usiz
         BlockType::Q4_K | BlockType::Q5_K => {
             let mut packed = [0; SIX_BIT_BYTES];
             packed.copy_from_slice(&header[FACTORS..OFFSETS]);
-            let scale = unpack_six_bit_values(&packed)[block * NR + row] / 2;
-            let factor = requant::factor_of_six_bits(scale, common());
-            let offset = header[OFFSETS + block * NR + row];
+            let scale = unpack_six_bit_values(&packed)[block * GROUP + row] / 2;
+            let factor = steps::factor_of_six_bits(scale, common());
+            let offset = header[OFFSETS + block * GROUP + row];
             (weight_bytes(quants, |_| (factor, offset)), 0.0)
         }
         BlockType::Q6_K => {
             let half = |i: usize| {
-                let scale = header[FACTORS + (2 * block + i / (BLOCK / 2)) * NR + row];
-                let factor = requant::factor_of_signed(scale.cast_signed(), common());
-                (factor, requant::offset_of_signed(factor))
+                let scale = header[FACTORS + (2 * block + i / (BLOCK / 2)) * GROUP + row];
+                let factor = steps::factor_of_signed(scale.cast_signed(), common());
+                (factor, steps::offset_of_signed(factor))
             };
             (weight_bytes(quants, half), 0.0)
         }
@@ -203,7 +203,7 @@ pub(crate) fn unpack(block_type: BlockType, span: &[u8], row: usize, block: usiz
 fn weight_bytes(quants: [u8; BLOCK], factor: impl Fn(usize) -> (i16, u8)) -> [i16; BLOCK] {
     std::array::from_fn(|i| {
         let (factor, offset) = factor(i);
-        i16::from(requant::byte(quants[i ^ 1], factor, offset)) - i16::from(requant::ZERO)
+        i16::from(steps::byte(quants[i ^ 1], factor, offset)) - i16::from(steps::ZERO)
     })
 }
 

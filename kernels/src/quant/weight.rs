@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    BLOCK, BlockType, NR,
+    BLOCK, BlockType, GROUP,
     tile::{self, RowBlock},
 };
 use crate::{pages::AlignedBytes, pool::Pool};
@@ -43,7 +43,7 @@ pub struct PackedWeight {
     block_type: BlockType,
     n_out: usize,
     n_in: usize,
-    /// The panels of sixteen rows, one after the other; each is its spans in order.
+    /// The groups of sixteen rows, one after the other; each is its spans in order.
     bytes: AlignedBytes,
 }
 
@@ -81,10 +81,10 @@ impl PackedWeight {
         if bytes.len() != expected {
             return Err(PackError::Size { block_type, n_out, n_in, expected, actual: bytes.len() });
         }
-        let panel_bytes = n_in / block_type.block_len() * tile::span_bytes(block_type);
-        let mut packed = AlignedBytes::zeroed(n_out.div_ceil(NR) * panel_bytes);
-        pool.run_chunks(&mut packed, panel_bytes, &|panel, out| {
-            let rows = bytes[panel * NR * row_bytes..].chunks_exact(row_bytes.max(1)).take(NR);
+        let group_bytes = n_in / block_type.block_len() * tile::span_bytes(block_type);
+        let mut packed = AlignedBytes::zeroed(n_out.div_ceil(GROUP) * group_bytes);
+        pool.run_chunks(&mut packed, group_bytes, &|group, out| {
+            let rows = bytes[group * GROUP * row_bytes..].chunks_exact(row_bytes.max(1)).take(GROUP);
             for (row, blocks) in rows.enumerate() {
                 let spans = out.chunks_exact_mut(tile::span_bytes(block_type));
                 for (block, span) in blocks.chunks_exact(block_type.block_bytes()).zip(spans) {
@@ -112,23 +112,23 @@ impl PackedWeight {
 
     /// Bytes that a product reads.
     pub fn memory_bytes(&self) -> usize {
-        self.n_panels() * self.panel_bytes()
+        self.n_groups() * self.group_bytes()
     }
 
-    /// Panels of sixteen rows.
-    pub(crate) fn n_panels(&self) -> usize {
-        self.n_out.div_ceil(NR)
+    /// Groups of sixteen rows.
+    pub(crate) fn n_groups(&self) -> usize {
+        self.n_out.div_ceil(GROUP)
     }
 
-    /// Bytes of one panel.
-    pub(crate) fn panel_bytes(&self) -> usize {
+    /// Bytes of one group.
+    pub(crate) fn group_bytes(&self) -> usize {
         self.n_in / self.block_type.block_len() * tile::span_bytes(self.block_type)
     }
 
-    /// Some of the packed panels.
-    pub(crate) fn panels(&self, panels: Range<usize>) -> &[u8] {
-        let n = self.panel_bytes();
-        &self.bytes[panels.start * n..panels.end * n]
+    /// Some of the packed groups.
+    pub(crate) fn groups(&self, groups: Range<usize>) -> &[u8] {
+        let n = self.group_bytes();
+        &self.bytes[groups.start * n..groups.end * n]
     }
 
     /// The weights of row `row`, as the products have them, as floats into `out`.
@@ -138,10 +138,10 @@ impl PackedWeight {
     pub fn row(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.n_out, "row {row} of a matrix with {} rows", self.n_out);
         assert_eq!(out.len(), self.n_in, "out must have the length of a row");
-        let spans = self.panels(row / NR..row / NR + 1).chunks_exact(tile::span_bytes(self.block_type));
+        let spans = self.groups(row / GROUP..row / GROUP + 1).chunks_exact(tile::span_bytes(self.block_type));
         for (span, out) in spans.zip(out.chunks_exact_mut(self.block_type.block_len())) {
             for (i, out) in out.chunks_exact_mut(BLOCK).enumerate() {
-                let RowBlock { quants, scale, minimum } = tile::unpack(self.block_type, span, row % NR, i);
+                let RowBlock { quants, scale, minimum } = tile::unpack(self.block_type, span, row % GROUP, i);
                 out.iter_mut().zip(quants).for_each(|(out, q)| *out = f32::from(q) * scale + minimum);
             }
         }

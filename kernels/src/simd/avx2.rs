@@ -432,13 +432,13 @@ impl<D: ByteProducts> Simd for Avx2<D> {
     }
 
     #[inline(always)]
-    unsafe fn prefetch_l1(from: *const u8) {
+    unsafe fn prefetch(from: *const u8) {
         // SAFETY: see `load`.
         unsafe { _mm_prefetch::<_MM_HINT_T0>(from.cast()) };
     }
 
     #[inline(always)]
-    unsafe fn prefetch_l2(from: *const u8) {
+    unsafe fn prefetch_to_second_cache(from: *const u8) {
         // SAFETY: see `load`.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(from.cast()) };
     }

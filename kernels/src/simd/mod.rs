@@ -121,7 +121,7 @@ pub(crate) trait Simd {
     /// Writes the lanes.
     unsafe fn store(to: *mut f32, a: Self::Float);
     /// Fetches the cache line at `from` ahead of its use; any address will do.
-    unsafe fn prefetch_l1(from: *const u8);
-    /// [`Simd::prefetch`] into L2 only.
-    unsafe fn prefetch_l2(from: *const u8);
+    unsafe fn prefetch(from: *const u8);
+    /// [`Simd::prefetch`] into the second cache only.
+    unsafe fn prefetch_to_second_cache(from: *const u8);
 }

@@ -273,10 +273,10 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    unsafe fn prefetch_l1(_: *const u8) {
+    unsafe fn prefetch(_: *const u8) {
         // The processor follows a stream by itself, and the intrinsic is not stable.
     }
 
     #[inline(always)]
-    unsafe fn prefetch_l2(_: *const u8) {}
+    unsafe fn prefetch_to_second_cache(_: *const u8) {}
 }

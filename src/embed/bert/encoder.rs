@@ -1,12 +1,9 @@
 //! The network on the CPU: embeddings, then layers.
 
 use half::bf16;
-use tier0_kernels::pool;
+use tier0_kernels::{DenseRows, pool};
 
-use super::{
-    buffers::Buffers,
-    layer::{Layer, Norm},
-};
+use super::layer::{Layer, Norm};
 
 /// Tokens that one task of the thread pool looks up.
 const TOKENS_PER_TASK: usize = 32;
@@ -24,6 +21,21 @@ pub(super) struct Embeddings {
     /// `[max_position_embeddings, hidden_size]`.
     pub(super) positions: Vec<f32>,
     pub(super) norm: Norm,
+}
+
+/// The activations between the layers; their memory is reused from batch to batch.
+#[derive(Default)]
+pub(super) struct Buffers {
+    /// `[n_tokens, hidden_size]`.
+    pub(super) hidden: Vec<f32>,
+    /// `[n_tokens, 3, hidden_size]`.
+    pub(super) qkv: Vec<f32>,
+    /// The attention output, `[n_tokens, hidden_size]`.
+    pub(super) context: Vec<f32>,
+    /// `[n_tokens, hidden_size]`, laid out for a product.
+    pub(super) rows: DenseRows,
+    /// `[n_tokens, intermediate_size]`, laid out for a product.
+    pub(super) inner: DenseRows,
 }
 
 impl Encoder {
@@ -56,6 +68,22 @@ impl Embeddings {
             }
         });
         self.norm.apply(hidden);
+    }
+}
+
+impl Buffers {
+    /// The mean of each sequence's tokens after [`Encoder::run`], `[size]`, the hidden size.
+    pub(super) fn pooled<'a>(
+        &'a self,
+        sequences: &'a [Vec<u32>],
+        size: usize,
+    ) -> impl Iterator<Item = Vec<f32>> + 'a {
+        let mut rest = self.hidden.as_slice();
+        sequences.iter().map(move |ids| {
+            let (tokens, after) = rest.split_at(ids.len() * size);
+            rest = after;
+            mean(tokens, size)
+        })
     }
 }
 

@@ -1,11 +1,10 @@
 //! One layer of the encoder.
 
 use tier0_kernels::{
-    DenseActivations, DenseMatmul, DenseType, DenseWeight, EncoderAttention, LayerNorm, encoder_attention,
-    layer_norm,
+    DenseProduct, DenseRows, DenseType, DenseWeight, LayerNorm, SelfAttention, layer_norm, self_attention,
 };
 
-use super::buffers::Buffers;
+use super::encoder::Buffers;
 
 /// The element type of all matrices.
 const WEIGHTS: DenseType = DenseType::Bf16;
@@ -19,8 +18,8 @@ pub(super) struct Linear {
 }
 
 impl Linear {
-    fn of<'a>(&'a self, x: &'a DenseActivations) -> DenseMatmul<'a> {
-        DenseMatmul { x, w: &self.weight, bias: Some(&self.bias) }
+    fn of<'a>(&'a self, x: &'a DenseRows) -> DenseProduct<'a> {
+        DenseProduct { x, w: &self.weight, bias: Some(&self.bias) }
     }
 }
 
@@ -62,7 +61,7 @@ impl Layer {
         rows.fill(hidden, size, WEIGHTS);
         self.qkv.of(rows).write(qkv);
         let head_dim = size / self.n_heads;
-        encoder_attention(&EncoderAttention { qkv, lengths, n_heads: self.n_heads, head_dim }, context);
+        self_attention(&SelfAttention { qkv, lengths, n_heads: self.n_heads, head_dim }, context);
         rows.fill(context, size, WEIGHTS);
         self.attention_out.of(rows).add_to(hidden);
         self.attention_norm.apply(hidden);

@@ -4,7 +4,6 @@
 //! batches of some hundred tokens. Pooling and normalisation follow the model's card; texts longer than
 //! [`MAX_TOKENS`] are cut. [`files`] reads the model's files, [`encoder`] is the network on the CPU, [`candle`] elsewhere.
 
-mod buffers;
 mod candle;
 mod encoder;
 mod files;
@@ -21,7 +20,10 @@ use candle_core::Device;
 use tier0_kernels::pool;
 use tokenizers::Tokenizer;
 
-use self::{buffers::Buffers, candle::CandleBert, encoder::Encoder};
+use self::{
+    candle::CandleBert,
+    encoder::{Buffers, Encoder},
+};
 use super::{Embed, EmbedError, normalize};
 
 /// Most tokens of a text, `[CLS]` and `[SEP]` included: the length that the model was fine-tuned for.

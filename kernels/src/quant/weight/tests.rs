@@ -4,7 +4,7 @@ use rstest::rstest;
 use super::*;
 use crate::{
     pages::ALIGNMENT,
-    test_weights::{dequantize, random_blocks},
+    test_weights::{dequantise, random_blocks},
 };
 
 #[rstest]
@@ -20,7 +20,7 @@ fn a_packed_row_is_the_row_of_the_file(
     let mut row = vec![f32::NAN; n_in];
     for (i, blocks) in bytes.chunks_exact(n_blocks * block_type.block_bytes()).enumerate() {
         packed.row(i, &mut row);
-        let file = dequantize(block_type, blocks);
+        let file = dequantise(block_type, blocks);
         for (span, (got, want)) in row.chunks(256).zip(file.chunks(256)).enumerate() {
             let error = largest_error(block_type, want, got);
             assert!(error <= 1.2, "row {i}, span {span}: off by {error} steps\n{got:?}\n{want:?}");
@@ -47,7 +47,7 @@ fn packed_weights_are_right_on_average(#[values(5, 6, 7)] block_type: usize) {
     let mut mean = 0.0;
     for (i, block) in bytes.chunks_exact(block_type.block_bytes()).enumerate() {
         packed.row(i, &mut row);
-        let file = dequantize(block_type, block);
+        let file = dequantise(block_type, block);
         let step = file.iter().fold(0f32, |m, w| m.max(w.abs())) / 126.0;
         let errors = row.iter().zip(&file).map(|(packed, w)| (packed - w) / step);
         mean += errors.sum::<f32>() / 256.0 / 1000.0;
@@ -62,7 +62,7 @@ fn a_packed_matrix_is_as_large_as_the_file(#[values(0, 1, 2, 3, 4, 5, 6, 7)] blo
     let packed = PackedWeight::pack(block_type, &bytes, 48, block_type.block_len()).unwrap();
     let more = if block_type.block_len() == 256 { 48 * 2 } else { 0 };
     assert_eq!(packed.memory_bytes(), bytes.len() + more);
-    assert_eq!(packed.panels(0..1).as_ptr().align_offset(ALIGNMENT), 0);
+    assert_eq!(packed.groups(0..1).as_ptr().align_offset(ALIGNMENT), 0);
 }
 
 #[test]

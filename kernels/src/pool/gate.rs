@@ -1,4 +1,4 @@
-//! The atomic word that starts a parallel call and counts the workers in it.
+//! The word that caller and workers meet at.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -16,15 +16,15 @@ pub(super) struct Epoch(u64);
 /// Whether there is a call, which one, and how many threads work on it, in one word: so a thread
 /// enters the call that it saw, or not at all.
 #[derive(Debug)]
-pub(super) struct Barrier(AtomicU64);
+pub(super) struct Gate(AtomicU64);
 
-impl Barrier {
-    /// A closed barrier.
+impl Gate {
+    /// A shut gate.
     pub(super) fn new() -> Self {
         Self(AtomicU64::new(0))
     }
 
-    /// Begins the next call. Only for a shut barrier with nobody inside.
+    /// Begins the next call. Only for a shut gate with nobody inside.
     pub(super) fn open(&self) {
         // Sequentially consistent, as the caller then asks who sleeps (see `Shared::wait`).
         self.0.fetch_add(CALL | OPEN, Ordering::SeqCst);

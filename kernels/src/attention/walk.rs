@@ -1,6 +1,6 @@
-//! The loop of a task over the cache: scores tile by tile, a softmax, outputs tile by tile.
+//! The way of a task over the cache: scores tile by tile, a softmax, outputs tile by tile.
 //!
-//! A tile of keys or values stays in L1 while all rows of the task go over it. Kernels
+//! A tile of keys or values stays in the first cache while all rows of the task go over it. Kernels
 //! take `PAIRS` heads of rows at once, all heads of a few rows, as far as these rows see the same keys;
 //! where they do not, and in decode, they take the `HEADS` of one row.
 
@@ -47,45 +47,45 @@ pub(super) struct Buffers {
 /// The processor has what `K` needs. All heads of all rows lie inside `queries.q`, and behind
 /// `queries.out`, where nobody else reads or writes them.
 #[inline(always)]
-pub(super) unsafe fn loop_over_cache<K: Kernel, T: KvElement, const HEADS: usize, const PAIRS: usize>(
+pub(super) unsafe fn walk<K: Kernel, T: KvElement, const HEADS: usize, const PAIRS: usize>(
     queries: &Queries<'_>,
     context: &Context<'_, T>,
     buffers: &mut Buffers,
 ) {
-    let task = CacheLoop::<T, HEADS>::new(queries, context, buffers);
+    let walk = Walk::<T, HEADS>::new(queries, context, buffers);
     let rows_at_once = PAIRS / HEADS;
     let n_rows = queries.rows.len();
     let n_together = n_rows - n_rows % rows_at_once;
     // SAFETY: the rows are below `n_rows`; the rest as this function.
     unsafe {
-        for tile in task.tiles() {
+        for tile in walk.tiles() {
             for row in (0..n_together).step_by(rows_at_once) {
-                task.score::<K, PAIRS>(row, &tile);
+                walk.score::<K, PAIRS>(row, &tile);
             }
             for row in n_together..n_rows {
-                task.score::<K, HEADS>(row, &tile);
+                walk.score::<K, HEADS>(row, &tile);
             }
         }
         K::prefetch_values(context);
         for row in 0..n_rows {
-            task.weigh(row);
+            walk.weigh(row);
         }
-        for tile in task.tiles() {
+        for tile in walk.tiles() {
             for row in (0..n_together).step_by(rows_at_once) {
-                task.add_values_together::<K, PAIRS>(row, &tile);
+                walk.add_values_together::<K, PAIRS>(row, &tile);
             }
             for row in n_together..n_rows {
-                task.add_values::<K, HEADS>(row, task.seen_in(row, &tile));
+                walk.add_values::<K, HEADS>(row, walk.seen_in(row, &tile));
             }
         }
         for row in 0..n_rows {
-            task.write(row);
+            walk.write(row);
         }
     }
 }
 
-/// A running task: `HEADS` heads a row.
-struct CacheLoop<'a, T, const HEADS: usize> {
+/// A task under way: `HEADS` heads a row.
+struct Walk<'a, T, const HEADS: usize> {
     queries: &'a Queries<'a>,
     context: &'a Context<'a, T>,
     /// `[rows, HEADS, scores_len]`.
@@ -95,7 +95,7 @@ struct CacheLoop<'a, T, const HEADS: usize> {
     sums: *mut f32,
 }
 
-impl<'a, T: KvElement, const HEADS: usize> CacheLoop<'a, T, HEADS> {
+impl<'a, T: KvElement, const HEADS: usize> Walk<'a, T, HEADS> {
     #[inline(always)]
     fn new(queries: &'a Queries<'a>, context: &'a Context<'a, T>, buffers: &'a mut Buffers) -> Self {
         let n_pairs = queries.rows.len() * HEADS;
@@ -145,7 +145,7 @@ impl<'a, T: KvElement, const HEADS: usize> CacheLoop<'a, T, HEADS> {
     /// The scores of `PAIRS` pairs from the first head of `row` on, for what they see in `tile`.
     ///
     /// # Safety
-    /// As [`loop_over_cache`]; there are as many pairs.
+    /// As [`walk`]; there are as many pairs.
     #[inline(always)]
     unsafe fn score<K: Kernel, const PAIRS: usize>(&self, row: usize, tile: &Range<usize>) {
         let mut range = self.seen_in(row, tile);
@@ -189,7 +189,7 @@ impl<'a, T: KvElement, const HEADS: usize> CacheLoop<'a, T, HEADS> {
     /// what all rows see, row by row what lies before and behind.
     ///
     /// # Safety
-    /// As [`loop_over_cache`]; there are as many pairs.
+    /// As [`walk`]; there are as many pairs.
     #[inline(always)]
     unsafe fn add_values_together<K: Kernel, const PAIRS: usize>(&self, row: usize, tile: &Range<usize>) {
         let rows = row..row + PAIRS / HEADS;
@@ -219,7 +219,7 @@ impl<'a, T: KvElement, const HEADS: usize> CacheLoop<'a, T, HEADS> {
     /// Adds the values in `range` to the sums of `PAIRS` pairs from the first head of `row` on.
     ///
     /// # Safety
-    /// As [`loop_over_cache`]; there are as many pairs, and all see the range.
+    /// As [`walk`]; there are as many pairs, and all see the range.
     #[inline(always)]
     unsafe fn add_values<K: Kernel, const PAIRS: usize>(&self, row: usize, range: Range<usize>) {
         if range.is_empty() {
@@ -240,7 +240,7 @@ impl<'a, T: KvElement, const HEADS: usize> CacheLoop<'a, T, HEADS> {
     /// Writes the results of `row`.
     ///
     /// # Safety
-    /// As [`loop_over_cache`]; there is such a row.
+    /// As [`walk`]; there is such a row.
     #[inline(always)]
     unsafe fn write(&self, row: usize) {
         let Queries { out, row_len, .. } = *self.queries;

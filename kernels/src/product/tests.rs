@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     quant::BlockType,
-    test_weights::{Random, dequantize, random_blocks},
+    test_weights::{Random, dequantise, random_blocks},
 };
 
 /// A product of some size with random contents.
@@ -29,10 +29,10 @@ impl Case {
 
     fn run(&self, pool: &Pool, set: InstructionSet, x: &[f32]) -> Vec<f32> {
         let w = PackedWeight::pack_on(pool, self.block_type, &self.blocks, [self.n_out, self.n_in]).unwrap();
-        let mut rows = QuantizedActivations::new();
-        rows.fill_on(pool, InputRows::Plain(x), self.n_in, self.block_type.block_len());
+        let mut rows = QuantisedRows::new();
+        rows.fill_on(pool, RowSource::Plain(x), self.n_in, self.block_type.block_len());
         let parts = [Part { w: &w, bias: self.bias.as_deref(), gates: None }];
-        Matmul { x: &rows, parts: &parts, residual: None }.run_on(pool, set)
+        Product { x: &rows, parts: &parts, residual: None }.run_on(pool, set)
     }
 }
 
@@ -49,11 +49,11 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// The product in f64 with dequantized weights, and how far from it roundings may lead: half a step of
+/// The product in f64 with dequantised weights, and how far from it roundings may lead: half a step of
 /// each activation times its weight, 1.2 steps of each weight of a super-block times its activation, and
 /// f32's rounding on top.
 fn exact(case: &Case) -> Vec<(f64, f64)> {
-    let weights = dequantize(case.block_type, &case.blocks);
+    let weights = dequantise(case.block_type, &case.blocks);
     let block_len = case.block_type.block_len();
     let largest = |values: &[f32]| f64::from(values.iter().fold(0f32, |m, v| m.max(v.abs())));
     let mut out = Vec::new();
@@ -174,7 +174,7 @@ proptest! {
             weights.iter().zip(&cases).map(|(w, case)| Part { w, bias: case.bias.as_deref(), gates: None }).collect();
         let row_len: usize = cases.iter().map(|case| case.n_out).sum();
         let residual = random.units(n_rows * row_len);
-        let got = linear(InputRows::Plain(&x), &parts, Some(&residual));
+        let got = linear(RowSource::Plain(&x), &parts, Some(&residual));
         prop_assert_eq!(got.len(), residual.len());
         let mut column = 0;
         for case in &cases {
@@ -206,7 +206,7 @@ proptest! {
         });
         let alone = cases.map(|case| case.run(&Pool::new(1), InstructionSet::chosen(), &x));
         let part = Part { w: &w, bias: None, gates: Some((Gate::Silu, &up)) };
-        let got = linear(InputRows::Plain(&x), &[part], None);
+        let got = linear(RowSource::Plain(&x), &[part], None);
         let mut want = alone[0].clone();
         crate::elementwise::gate_values(Gate::Silu, &mut want, &alone[1]);
         prop_assert_eq!(bits(&got), bits(&want));

@@ -1,20 +1,20 @@
 //! The product of sixteen weight rows of super-blocks with a few rows of activations.
 //!
-//! The weights of a super-block are bytes of one step (`quant::requant`), so that a product is a sum of
+//! The weights of a super-block are bytes of one step (`quant::steps`), so that a product is a sum of
 //! integers over 256 weights and one multiplication of floats. A single tile makes the bytes in
 //! registers on its way; for several, [`unpack`] writes them once into the cache, and each tile reads
 //! them there: [`tile_of_bytes`]. Both come to the same integers, and to the same bits.
 
 use super::{
-    kernel::{Prefetch, WeightPanel},
+    kernel::{Ahead, Stream},
     quants::{FiveBits, Nibbles, Quants, SixBits},
     scaling::add_scaled,
 };
 use crate::{
     quant::{
-        BLOCK, MAX_TILE_ROWS, NR, SUPER_BLOCK,
-        q8_block::super_block::{SCALE, START, WORDS},
-        requant,
+        BLOCK, GROUP, MAX_TILE_ROWS, SUPER_BLOCK,
+        record::super_block::{SCALE, START, WORDS},
+        steps,
         tile::{F16_ROW, FACTORS, OFFSETS, PLANE, SIX_BIT_BYTES, unpack_six_bit_values},
     },
     simd::Simd,
@@ -30,8 +30,8 @@ const QUADS: usize = SUPER_BLOCK / 4;
 /// begins with, then the planes.
 pub(super) const UNPACKED_BYTES: usize = UNPACKED_PLANES + QUADS * PLANE;
 /// Where the shares and the planes begin in it.
-const SHARES: usize = 4 * NR;
-const UNPACKED_PLANES: usize = SHARES + 4 * NR;
+const SHARES: usize = 4 * GROUP;
+const UNPACKED_PLANES: usize = SHARES + 4 * GROUP;
 
 /// A type with super-blocks.
 pub(super) trait SuperBlocks {
@@ -78,8 +78,8 @@ macro_rules! six_bit_scales {
     ($type:ty, $quants:ty) => {
         impl SuperBlocks for $type {
             type Quants = $quants;
-            const HEADER: usize = OFFSETS + BLOCKS * NR;
-            type Span = [u8; BLOCKS * NR];
+            const HEADER: usize = OFFSETS + BLOCKS * GROUP;
+            type Span = [u8; BLOCKS * GROUP];
 
             #[inline(always)]
             unsafe fn span(header: *const u8) -> Self::Span {
@@ -97,7 +97,7 @@ macro_rules! six_bit_scales {
             ) -> [[S::Int; 2]; 2] {
                 // SAFETY: as this function; the header ends with a row of offsets for each block.
                 unsafe {
-                    let at = block * NR + row;
+                    let at = block * GROUP + row;
                     let scale = S::load_upper_bytes(scales.as_ptr().add(at));
                     [[S::mul_high16(scale, common), S::load_bytes(header.add(OFFSETS + at))]; 2]
                 }
@@ -110,7 +110,7 @@ six_bit_scales!(Q5K, FiveBits);
 
 impl SuperBlocks for Q6K {
     type Quants = SixBits;
-    const HEADER: usize = FACTORS + 2 * BLOCKS * NR;
+    const HEADER: usize = FACTORS + 2 * BLOCKS * GROUP;
     type Span = ();
 
     #[inline(always)]
@@ -126,10 +126,10 @@ impl SuperBlocks for Q6K {
     ) -> [[S::Int; 2]; 2] {
         // SAFETY: as this function; the header ends with two rows of scales for each block.
         unsafe {
-            let scales = header.add(FACTORS + 2 * block * NR + row);
+            let scales = header.add(FACTORS + 2 * block * GROUP + row);
             [
                 with_offset::<S>(S::mul_high16(S::load_upper_bytes(scales), common)),
-                with_offset::<S>(S::mul_high16(S::load_upper_bytes(scales.add(NR)), common)),
+                with_offset::<S>(S::mul_high16(S::load_upper_bytes(scales.add(GROUP)), common)),
             ]
         }
     }
@@ -142,7 +142,7 @@ impl SuperBlocks for Q6K {
 #[inline(always)]
 unsafe fn with_offset<S: Simd>(factor: S::Int) -> [S::Int; 2] {
     // SAFETY: as this function. `32·factor/256 = factor/8`.
-    unsafe { [factor, S::sub_bytes(S::splat_byte(requant::ZERO), S::eighth_bytes(factor))] }
+    unsafe { [factor, S::sub_bytes(S::splat_byte(steps::ZERO), S::eighth_bytes(factor))] }
 }
 
 /// The quads `J` and `J + 4` of a block of 32, scaled by the factors and offsets of `halves`.
@@ -164,11 +164,11 @@ unsafe fn weights<S: Simd, Q: Quants, const J: usize>(
     }
 }
 
-/// Adds the products of the quads `J` and `J + 4` of a block with each of `C` q8 blocks, `x` the block's
+/// Adds the products of the quads `J` and `J + 4` of a block with each of `C` records, `x` the block's
 /// words in the first.
 ///
 /// # Safety
-/// As [`weights`]; the q8 blocks lie one behind the other.
+/// As [`weights`]; the records lie one behind the other.
 #[inline(always)]
 unsafe fn dot<S: Simd, Q: Quants, const C: usize, const J: usize>(
     products: &mut [S::Int; C],
@@ -186,45 +186,45 @@ unsafe fn dot<S: Simd, Q: Quants, const C: usize, const J: usize>(
     }
 }
 
-/// Where the products with `C` q8 blocks start.
+/// Where the products with `C` records start.
 ///
 /// # Safety
 /// As [`dot`].
 #[inline(always)]
-unsafe fn start<S: Simd, const C: usize>(q8_block: *const u32) -> [S::Int; C] {
+unsafe fn start<S: Simd, const C: usize>(record: *const u32) -> [S::Int; C] {
     // SAFETY: as this function.
     unsafe {
         let mut products = [S::zero_int(); C];
         for (c, product) in products.iter_mut().enumerate() {
-            *product = S::start_biased(q8_block.add(c * WORDS + START));
+            *product = S::start_biased(record.add(c * WORDS + START));
         }
         products
     }
 }
 
-/// Adds the products of a span with `C` q8 blocks to the sums in `out`, from its row `row` on.
+/// Adds the products of a span with `C` records to the sums in `out`, from its row `row` on.
 ///
 /// # Safety
 /// As [`dot`]; `out` is `C` long.
 #[inline(always)]
-unsafe fn accumulate<S: Simd, const C: usize>(
-    out: &mut [[f32; NR]],
+unsafe fn finish<S: Simd, const C: usize>(
+    out: &mut [[f32; GROUP]],
     products: [S::Int; C],
     step: S::Float,
-    q8_block: *const u32,
+    record: *const u32,
     row: usize,
 ) {
     for (c, (product, out)) in products.into_iter().zip(out).enumerate() {
         // SAFETY: as this function.
         unsafe {
             let out = out.as_mut_ptr().add(row);
-            let sum = add_scaled::<S>(S::load_f32(out), product, step, q8_block.add(c * WORDS + SCALE));
+            let sum = add_scaled::<S>(S::load_f32(out), product, step, record.add(c * WORDS + SCALE));
             S::store(out, sum);
         }
     }
 }
 
-/// `out[c][r]`: row `r` of the sixteen of `weights` times row `c` of the `C` of `q8_blocks`.
+/// `out[c][r]`: row `r` of the sixteen of `weights` times row `c` of the `C` of `records`.
 ///
 /// # Panics
 /// When the lengths do not fit one another.
@@ -233,43 +233,43 @@ unsafe fn accumulate<S: Simd, const C: usize>(
 /// The processor has the instruction set `S`.
 #[inline(always)]
 pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
-    weights: WeightPanel<'_>,
-    q8_blocks: &[u32],
-    out: &mut [[f32; NR]],
+    weights: Stream<'_>,
+    records: &[u32],
+    out: &mut [[f32; GROUP]],
 ) {
-    let WeightPanel { panel, .. } = weights;
-    let prefetch = Prefetch::of(weights, T::SHARE, C);
-    let n_spans = panel.len() / T::SPAN_BYTES;
-    assert_eq!(panel.len(), n_spans * T::SPAN_BYTES);
-    assert_eq!(q8_blocks.len(), n_spans * C * WORDS);
+    let Stream { group, .. } = weights;
+    let ahead = Ahead::of(weights, T::SHARE, C);
+    let n_spans = group.len() / T::SPAN_BYTES;
+    assert_eq!(group.len(), n_spans * T::SPAN_BYTES);
+    assert_eq!(records.len(), n_spans * C * WORDS);
     assert_eq!(out.len(), C);
-    out.fill([0.0; NR]);
-    for (header, q8_blocks) in panel.chunks_exact(T::SPAN_BYTES).zip(q8_blocks.chunks_exact(C * WORDS)) {
-        let (header, q8_block) = (header.as_ptr(), q8_blocks.as_ptr());
-        // SAFETY: a whole span, and `C` q8 blocks.
+    out.fill([0.0; GROUP]);
+    for (header, records) in group.chunks_exact(T::SPAN_BYTES).zip(records.chunks_exact(C * WORDS)) {
+        let (header, record) = (header.as_ptr(), records.as_ptr());
+        // SAFETY: a whole span, and `C` records.
         unsafe {
             let span = T::span(header);
-            for row in (0..NR).step_by(S::ROWS) {
+            for row in (0..GROUP).step_by(S::ROWS) {
                 let common = S::load_16_twice(header.add(F16_ROW + 2 * row));
-                let mut products = start::<S, C>(q8_block);
+                let mut products = start::<S, C>(record);
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
-                    prefetch.fetch::<S>(header.add(block * T::SHARE));
+                    ahead.fetch::<S>(header.add(block * T::SHARE));
                     let halves = T::halves::<S>(&span, common, header, row, block);
-                    let (planes, x) = (planes.add(4 * row), q8_block.add(block * BLOCK_WORDS));
+                    let (planes, x) = (planes.add(4 * row), record.add(block * BLOCK_WORDS));
                     // A few weights at a time: while they are multiplied, the processor unpacks the next.
                     dot::<S, T::Quants, C, 0>(&mut products, planes, halves, x);
                     dot::<S, T::Quants, C, 1>(&mut products, planes, halves, x);
                     dot::<S, T::Quants, C, 2>(&mut products, planes, halves, x);
                     dot::<S, T::Quants, C, 3>(&mut products, planes, halves, x);
                 }
-                accumulate::<S, C>(out, products, S::load_f16(header.add(2 * row)), q8_block, row);
+                finish::<S, C>(out, products, S::load_f16(header.add(2 * row)), record, row);
             }
         }
     }
 }
 
-/// Writes the spans of `panel` into `out`, unpacked.
+/// Writes the spans of `group` into `out`, unpacked.
 ///
 /// # Panics
 /// When the lengths do not fit one another.
@@ -277,24 +277,24 @@ pub(super) unsafe fn tile<S: Simd, T: SuperBlocks, const C: usize>(
 /// # Safety
 /// The processor has the instruction set `S`.
 #[inline(always)]
-pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(panel: &[u8], out: &mut [u8]) {
-    // The panels of a task are unpacked one behind the other.
-    let next = &panel[panel.len()..];
-    let prefetch = Prefetch::of(WeightPanel { panel, next }, T::SHARE, MAX_TILE_ROWS);
-    assert_eq!(panel.len() / T::SPAN_BYTES * UNPACKED_BYTES, out.len());
-    for (header, out) in panel.chunks_exact(T::SPAN_BYTES).zip(out.chunks_exact_mut(UNPACKED_BYTES)) {
+pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(group: &[u8], out: &mut [u8]) {
+    // The groups of a task are unpacked one behind the other.
+    let next = &group[group.len()..];
+    let ahead = Ahead::of(Stream { group, next }, T::SHARE, MAX_TILE_ROWS);
+    assert_eq!(group.len() / T::SPAN_BYTES * UNPACKED_BYTES, out.len());
+    for (header, out) in group.chunks_exact(T::SPAN_BYTES).zip(out.chunks_exact_mut(UNPACKED_BYTES)) {
         let header = header.as_ptr();
         let unpacked = out.as_mut_ptr();
         // SAFETY: a whole span, packed and unpacked.
         unsafe {
             let span = T::span(header);
-            for row in (0..NR).step_by(S::ROWS) {
+            for row in (0..GROUP).step_by(S::ROWS) {
                 S::store(unpacked.cast::<f32>().add(row), S::load_f16(header.add(2 * row)));
                 let common = S::load_16_twice(header.add(F16_ROW + 2 * row));
                 let mut shares = S::zero_int();
                 for block in 0..BLOCKS {
                     let planes = header.add(T::HEADER + block * T::Quants::BYTES);
-                    prefetch.fetch::<S>(header.add(block * T::SHARE));
+                    ahead.fetch::<S>(header.add(block * T::SHARE));
                     let halves = T::halves::<S>(&span, common, header, row, block);
                     let planes = planes.add(4 * row);
                     let pairs = [
@@ -317,7 +317,7 @@ pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(panel: &[u8], out: &mut [u8
     }
 }
 
-/// [`tile`] for an unpacked panel.
+/// [`tile`] for an unpacked group.
 ///
 /// # Panics
 /// When the lengths do not fit one another.
@@ -326,33 +326,33 @@ pub(super) unsafe fn unpack<S: Simd, T: SuperBlocks>(panel: &[u8], out: &mut [u8
 /// The processor has the instruction set `S`.
 #[inline(always)]
 pub(super) unsafe fn tile_of_bytes<S: Simd, const C: usize>(
-    weights: WeightPanel<'_>,
-    q8_blocks: &[u32],
-    out: &mut [[f32; NR]],
+    weights: Stream<'_>,
+    records: &[u32],
+    out: &mut [[f32; GROUP]],
 ) {
-    let WeightPanel { panel, .. } = weights;
-    let n_spans = panel.len() / UNPACKED_BYTES;
-    assert_eq!(panel.len(), n_spans * UNPACKED_BYTES);
-    assert_eq!(q8_blocks.len(), n_spans * C * WORDS);
+    let Stream { group, .. } = weights;
+    let n_spans = group.len() / UNPACKED_BYTES;
+    assert_eq!(group.len(), n_spans * UNPACKED_BYTES);
+    assert_eq!(records.len(), n_spans * C * WORDS);
     assert_eq!(out.len(), C);
-    out.fill([0.0; NR]);
-    for row in (0..NR).step_by(S::ROWS) {
-        for (span, q8_blocks) in panel.chunks_exact(UNPACKED_BYTES).zip(q8_blocks.chunks_exact(C * WORDS)) {
-            let (span, q8_block) = (span.as_ptr(), q8_blocks.as_ptr());
-            // SAFETY: a whole unpacked span, and `C` q8 blocks.
+    out.fill([0.0; GROUP]);
+    for row in (0..GROUP).step_by(S::ROWS) {
+        for (span, records) in group.chunks_exact(UNPACKED_BYTES).zip(records.chunks_exact(C * WORDS)) {
+            let (span, record) = (span.as_ptr(), records.as_ptr());
+            // SAFETY: a whole unpacked span, and `C` records.
             unsafe {
                 let shares = S::load(span.add(SHARES + 4 * row));
                 let mut products = [S::zero_int(); C];
                 for (c, product) in products.iter_mut().enumerate() {
-                    *product = S::start_ready(q8_block.add(c * WORDS + START), shares);
+                    *product = S::start_ready(record.add(c * WORDS + START), shares);
                 }
                 for quad in 0..QUADS {
                     let w = S::ready(S::load(span.add(UNPACKED_PLANES + quad * PLANE + 4 * row)));
                     for (c, product) in products.iter_mut().enumerate() {
-                        *product = S::dot_ready(*product, w, q8_block.add(c * WORDS + quad));
+                        *product = S::dot_ready(*product, w, record.add(c * WORDS + quad));
                     }
                 }
-                accumulate::<S, C>(out, products, S::load_f32(span.cast::<f32>().add(row)), q8_block, row);
+                finish::<S, C>(out, products, S::load_f32(span.cast::<f32>().add(row)), record, row);
             }
         }
     }

@@ -14,7 +14,7 @@ const VALUES_PER_TASK: usize = 8 << 10;
 /// What a product takes, and what is done to it first: so that normalised rows need not be written
 /// to memory between the two. A row depends on nothing but itself.
 #[derive(Debug, Clone, Copy)]
-pub enum InputRows<'a> {
+pub enum RowSource<'a> {
     /// `[n_rows, n]` as they are.
     Plain(&'a [f32]),
     /// Root-mean-square normalised: `x / √(mean(x²) + epsilon) · weight` for each row.
@@ -28,7 +28,7 @@ pub enum InputRows<'a> {
     },
 }
 
-impl<'a> InputRows<'a> {
+impl<'a> RowSource<'a> {
     /// How many rows of `n` values come out.
     ///
     /// # Panics
@@ -48,7 +48,7 @@ impl<'a> InputRows<'a> {
     /// The rows themselves, `[n_rows, n]`.
     ///
     /// # Panics
-    /// As [`InputRows::n_rows`].
+    /// As [`RowSource::n_rows`].
     pub fn write(&self, n: usize, out: &mut [f32]) {
         assert_eq!(out.len(), self.n_rows(n) * n, "out must be n_rows × n");
         let chunk = rows_per_task(n) * n;
@@ -83,13 +83,13 @@ fn rows_per_task(n: usize) -> usize {
 }
 
 vectorised! {
-    fn write_rows(source: InputRows<'_>, first: usize, n: usize, out: &mut [f32]) = write_rows_plain;
+    fn write_rows(source: RowSource<'_>, first: usize, n: usize, out: &mut [f32]) = write_rows_plain;
 }
 
 #[inline(always)]
-fn write_rows_plain(source: InputRows<'_>, first: usize, n: usize, out: &mut [f32]) {
+fn write_rows_plain(source: RowSource<'_>, first: usize, n: usize, out: &mut [f32]) {
     for (i, out) in out.chunks_exact_mut(n).enumerate() {
-        if let InputRows::Plain(x) = source {
+        if let RowSource::Plain(x) = source {
             out.copy_from_slice(&x[(first + i) * n..][..n]);
         } else {
             source.row(first + i, out);
@@ -107,7 +107,7 @@ mod tests {
         values.iter().map(|value| value.to_bits()).collect()
     }
 
-    fn written(source: InputRows<'_>, n: usize) -> Vec<f32> {
+    fn written(source: RowSource<'_>, n: usize) -> Vec<f32> {
         let mut out = vec![f32::NAN; source.n_rows(n) * n];
         source.write(n, &mut out);
         out
@@ -122,14 +122,14 @@ mod tests {
             )),
         ) {
             let (n, epsilon) = (weight.len(), 1e-5);
-            let out = written(InputRows::Normed { x: &x, weight: &weight, epsilon }, n);
+            let out = written(RowSource::Normed { x: &x, weight: &weight, epsilon }, n);
             for (x, out) in x.chunks_exact(n).zip(out.chunks_exact(n)) {
                 let mean = x.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>() / n as f64;
                 for ((x, weight), out) in x.iter().zip(&weight).zip(out) {
                     let want = f64::from(*x) / (mean + 1e-5).sqrt() * f64::from(*weight);
                     prop_assert!((f64::from(*out) - want).abs() <= 1e-5 * (1.0 + want.abs()));
                 }
-                let alone = written(InputRows::Normed { x, weight: &weight, epsilon }, n);
+                let alone = written(RowSource::Normed { x, weight: &weight, epsilon }, n);
                 prop_assert_eq!(bits(&alone), bits(out));
             }
         }
@@ -139,9 +139,9 @@ mod tests {
     fn many_rows_are_cut_into_tasks_without_gaps() {
         let n = 576;
         let x: Vec<f32> = (0..100 * n).map(|i| (i * 7919 % 1001) as f32 / 500.0 - 1.0).collect();
-        assert_eq!(written(InputRows::Plain(&x), n), x);
+        assert_eq!(written(RowSource::Plain(&x), n), x);
         for row in
-            written(InputRows::Normed { x: &x, weight: &vec![1.0; n], epsilon: 0.0 }, n).chunks_exact(n)
+            written(RowSource::Normed { x: &x, weight: &vec![1.0; n], epsilon: 0.0 }, n).chunks_exact(n)
         {
             let mean = row.iter().map(|x| x * x).sum::<f32>() / n as f32;
             assert!((mean - 1.0).abs() < 1e-4);

@@ -1,12 +1,12 @@
-//! How the quantized weights of a block lie, and how they are unpacked.
+//! How the quantised weights of a block lie, and how they are unpacked.
 
-use crate::quant::{BLOCK, NR, tile::PLANE};
+use crate::quant::{BLOCK, GROUP, tile::PLANE};
 use crate::simd::Simd;
 
-/// How the quantized weights of a block of 32 lie.
+/// How the quantised weights of a block of 32 lie.
 pub(super) trait Quants {
     /// Bytes of sixteen rows.
-    const BYTES: usize = NR * BLOCK * Self::BITS / 8;
+    const BYTES: usize = GROUP * BLOCK * Self::BITS / 8;
     /// Bits of a weight.
     const BITS: usize;
 

@@ -28,7 +28,7 @@ thread_local! {
 
 /// Queries, keys and values of some sequences, one after the other without padding.
 #[derive(Debug, Clone, Copy)]
-pub struct EncoderAttention<'a> {
+pub struct SelfAttention<'a> {
     /// `[n_tokens, 3, n_heads, head_dim]`: a token's queries, then its keys, then its values.
     pub qkv: &'a [f32],
     /// Tokens of each sequence.
@@ -45,8 +45,8 @@ pub struct EncoderAttention<'a> {
 ///
 /// # Panics
 /// When a slice's length does not fit.
-pub fn encoder_attention(attention: &EncoderAttention<'_>, out: &mut [f32]) {
-    let EncoderAttention { qkv, lengths, n_heads, head_dim } = *attention;
+pub fn self_attention(attention: &SelfAttention<'_>, out: &mut [f32]) {
+    let SelfAttention { qkv, lengths, n_heads, head_dim } = *attention;
     let n_tokens: usize = lengths.iter().sum();
     assert_eq!(out.len(), n_tokens * n_heads * head_dim, "out must be tokens × heads × head_dim");
     assert_eq!(qkv.len(), 3 * out.len(), "qkv must be tokens × 3 × heads × head_dim");
@@ -76,7 +76,7 @@ struct Task {
 }
 
 /// Cuts the heads of long sequences into tasks of their own.
-fn tasks(attention: &EncoderAttention<'_>) -> Vec<Task> {
+fn tasks(attention: &SelfAttention<'_>) -> Vec<Task> {
     let mut tasks = Vec::new();
     let mut start = 0;
     for length in attention.lengths.iter().copied() {
@@ -108,12 +108,12 @@ struct Scratch {
 
 vectorised! {
     /// Attention of one head of a sequence, into `scratch.out`.
-    fn attend(attention: &EncoderAttention<'_>, tokens: &Range<usize>, head: usize, scratch: &mut Scratch) = attend_plain;
+    fn attend(attention: &SelfAttention<'_>, tokens: &Range<usize>, head: usize, scratch: &mut Scratch) = attend_plain;
 }
 
 #[inline(always)]
-fn attend_plain(attention: &EncoderAttention<'_>, tokens: &Range<usize>, head: usize, scratch: &mut Scratch) {
-    let EncoderAttention { qkv, n_heads, head_dim, .. } = *attention;
+fn attend_plain(attention: &SelfAttention<'_>, tokens: &Range<usize>, head: usize, scratch: &mut Scratch) {
+    let SelfAttention { qkv, n_heads, head_dim, .. } = *attention;
     let vector = |token: usize, which: usize| {
         &qkv[((tokens.start + token) * 3 * n_heads + which * n_heads + head) * head_dim..][..head_dim]
     };
@@ -255,8 +255,8 @@ mod tests {
     use crate::test_weights::Random;
 
     /// By the definition, in f64.
-    fn exact(attention: &EncoderAttention<'_>) -> Vec<f64> {
-        let EncoderAttention { qkv, n_heads, head_dim, .. } = *attention;
+    fn exact(attention: &SelfAttention<'_>) -> Vec<f64> {
+        let SelfAttention { qkv, n_heads, head_dim, .. } = *attention;
         let value = |token: usize, which: usize, head: usize, d: usize| {
             f64::from(qkv[((token * 3 + which) * n_heads + head) * head_dim + d])
         };
@@ -294,9 +294,9 @@ mod tests {
             let n_tokens: usize = lengths.iter().sum();
             let qkv: Vec<f32> =
                 Random::new(seed).units(3 * n_tokens * token_values).iter().map(|x| 3.0 * x).collect();
-            let attention = EncoderAttention { qkv: &qkv, lengths: &lengths, n_heads, head_dim };
+            let attention = SelfAttention { qkv: &qkv, lengths: &lengths, n_heads, head_dim };
             let mut out = vec![f32::NAN; n_tokens * token_values];
-            encoder_attention(&attention, &mut out);
+            self_attention(&attention, &mut out);
             for (out, want) in out.iter().zip(exact(&attention)) {
                 prop_assert!((f64::from(*out) - want).abs() < 2e-5, "{out}, not {want}");
             }
@@ -304,8 +304,8 @@ mod tests {
             for length in &lengths {
                 let (from, to) = (start * token_values, (start + length) * token_values);
                 let mut alone = vec![f32::NAN; to - from];
-                let sequence = EncoderAttention { qkv: &qkv[3 * from..3 * to], lengths: &[*length], ..attention };
-                encoder_attention(&sequence, &mut alone);
+                let sequence = SelfAttention { qkv: &qkv[3 * from..3 * to], lengths: &[*length], ..attention };
+                self_attention(&sequence, &mut alone);
                 let bits = |x: &[f32]| x.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
                 prop_assert_eq!(bits(&alone), bits(&out[from..to]));
                 start += length;
@@ -318,9 +318,9 @@ mod tests {
         let (n_heads, head_dim, lengths) = (12, 32, [256, 3]);
         let token_values = n_heads * head_dim;
         let qkv = Random::new(5).units(3 * 259 * token_values);
-        let attention = EncoderAttention { qkv: &qkv, lengths: &lengths, n_heads, head_dim };
+        let attention = SelfAttention { qkv: &qkv, lengths: &lengths, n_heads, head_dim };
         let mut out = vec![f32::NAN; 259 * token_values];
-        encoder_attention(&attention, &mut out);
+        self_attention(&attention, &mut out);
         for (out, want) in out.iter().zip(exact(&attention)) {
             assert!((f64::from(*out) - want).abs() < 1e-5, "{out}, not {want}");
         }
@@ -330,7 +330,7 @@ mod tests {
     fn scores_that_are_large_do_not_overflow() {
         let qkv = [100.0, 100.0, 1.0, 100.0, -100.0, 2.0];
         let mut out = [f32::NAN; 2];
-        encoder_attention(&EncoderAttention { qkv: &qkv, lengths: &[2], n_heads: 1, head_dim: 1 }, &mut out);
+        self_attention(&SelfAttention { qkv: &qkv, lengths: &[2], n_heads: 1, head_dim: 1 }, &mut out);
         assert_eq!(out, [1.0, 1.0]);
     }
 }

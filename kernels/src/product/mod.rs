@@ -1,8 +1,8 @@
-//! Matrix products of quantized activations with packed weights.
+//! Products of quantised rows with packed weights.
 //!
-//! A product is cut into tasks of some panels of [`NR`] weight rows and some tiles of activation rows.
-//! Within a task every tile goes through all panels before the next: a tile stays in L1
-//! and the panels in the second. [`kernel`] and [`super_block`] compute one tile with one panel.
+//! A product is cut into tasks of some groups of sixteen weight rows and some tiles of activation rows.
+//! Within a task every tile goes through all groups before the next: a tile stays in the first cache
+//! and the groups in the second. [`kernel`] and [`super_block`] compute one tile with one group.
 
 mod kernel;
 mod quants;
@@ -18,14 +18,14 @@ use crate::{
     cpu::InstructionSet,
     elementwise::Gate,
     pool::{self, Pool, SharedMut},
-    prologue::InputRows,
-    quant::{PackedWeight, QuantizedActivations},
+    quant::{PackedWeight, QuantisedRows},
+    source::RowSource,
 };
 use task::{PartTasks, Target};
 
 thread_local! {
     /// The rows of [`linear`], kept for their memory.
-    static ROWS: RefCell<QuantizedActivations> = RefCell::default();
+    static ROWS: RefCell<QuantisedRows> = RefCell::default();
 }
 
 /// A weight, and what is done to its product.
@@ -44,20 +44,20 @@ pub struct Part<'a> {
 ///
 /// An element has the same bits whatever the other rows and parts, the threads and the processor are.
 #[derive(Debug, Clone, Copy)]
-pub struct Matmul<'a> {
+pub struct Product<'a> {
     /// `[n_rows, n_in]`.
-    pub x: &'a QuantizedActivations,
+    pub x: &'a QuantisedRows,
     /// The weights.
     pub parts: &'a [Part<'a>],
     /// `[n_rows, Σ n_out]`.
     pub residual: Option<&'a [f32]>,
 }
 
-/// [`Matmul`] with rows that are quantized for it.
+/// [`Product`] with rows that are quantised for it.
 ///
 /// # Panics
 /// When a slice's length does not fit, or the blocks of the parts differ in length.
-pub fn linear(source: InputRows<'_>, parts: &[Part<'_>], residual: Option<&[f32]>) -> Vec<f32> {
+pub fn linear(source: RowSource<'_>, parts: &[Part<'_>], residual: Option<&[f32]>) -> Vec<f32> {
     let mut out = Vec::new();
     linear_into(source, parts, residual, &mut out);
     out
@@ -67,16 +67,16 @@ pub fn linear(source: InputRows<'_>, parts: &[Part<'_>], residual: Option<&[f32]
 ///
 /// # Panics
 /// As [`linear`].
-pub fn linear_into(source: InputRows<'_>, parts: &[Part<'_>], residual: Option<&[f32]>, out: &mut Vec<f32>) {
+pub fn linear_into(source: RowSource<'_>, parts: &[Part<'_>], residual: Option<&[f32]>, out: &mut Vec<f32>) {
     out.clear();
     let Some(first) = parts.first() else { return };
     ROWS.with_borrow_mut(|rows| {
         rows.fill(source, first.w.n_in(), first.w.block_type().block_len());
-        Matmul { x: rows, parts, residual }.write_to(pool::global(), InstructionSet::chosen(), out);
+        Product { x: rows, parts, residual }.write_to(pool::global(), InstructionSet::chosen(), out);
     });
 }
 
-impl Matmul<'_> {
+impl Product<'_> {
     /// The product, computed on all threads.
     ///
     /// # Panics
@@ -85,7 +85,7 @@ impl Matmul<'_> {
         self.run_on(pool::global(), InstructionSet::chosen())
     }
 
-    /// [`Matmul::run`] on the threads of `pool`, with an instruction set that this machine has.
+    /// [`Product::run`] on the threads of `pool`, with an instruction set that this machine has.
     ///
     /// # Panics
     /// When a slice's length does not fit, or the machine lacks the instruction set.
@@ -95,7 +95,7 @@ impl Matmul<'_> {
         out
     }
 
-    /// [`Matmul::run_on`] in place of what was in `out`.
+    /// [`Product::run_on`] in place of what was in `out`.
     fn write_to(&self, pool: &Pool, set: InstructionSet, out: &mut Vec<f32>) {
         let Self { x, parts, residual } = *self;
         let has_set = set == InstructionSet::chosen() || InstructionSet::available().contains(&set);
@@ -119,20 +119,14 @@ impl Matmul<'_> {
             let target = Target { out: SharedMut(out.as_mut_ptr()), row_len, residual };
             run_parts(pool, set, x, parts, &target);
         }
-        // SAFETY: the tasks have written every element: each part's panels cover its columns, the
+        // SAFETY: the tasks have written every element: each part's groups cover its columns, the
         // tiles all rows; and `run_parts` does not return before they have.
         unsafe { out.set_len(len) };
     }
 }
 
 /// Runs the tasks of all parts together.
-fn run_parts(
-    pool: &Pool,
-    set: InstructionSet,
-    x: &QuantizedActivations,
-    parts: &[Part<'_>],
-    target: &Target<'_>,
-) {
+fn run_parts(pool: &Pool, set: InstructionSet, x: &QuantisedRows, parts: &[Part<'_>], target: &Target<'_>) {
     let mut n_tasks = 0;
     let mut column = 0;
     let parts: Vec<PartTasks<'_>> = parts

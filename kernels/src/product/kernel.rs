@@ -11,19 +11,19 @@
 
 use super::{quants::Quants, scaling::Scaling};
 use crate::{
-    quant::{BLOCK, NR, q8_block::block},
+    quant::{BLOCK, GROUP, record::block},
     simd::Simd,
 };
 
-/// How far ahead of their use weights are fetched into L2, in bytes: the first can wait
+/// How far ahead of their use weights are fetched into the second cache, in bytes: the first can wait
 /// for too few lines at once to keep the memory busy. The processor's own prefetching ends with a page of
 /// 4096 bytes, and a fetch from the page behind it starts the next.
-const L2_DISTANCE: usize = 6144;
-/// How far ahead they go on into L1, where a tile has more rows than these. Then its
-/// q8 blocks leave the processor little room to wait for weights; with fewer the second fetch only costs
+const TO_SECOND_CACHE: usize = 6144;
+/// How far ahead they go on into the first cache, where a tile has more rows than these. Then its
+/// records leave the processor little room to wait for weights; with fewer the second fetch only costs
 /// time. All as measured on Zen 4.
-const L1_DISTANCE: usize = 2048;
-const MAX_ROWS_WITHOUT_L1: usize = 8;
+const TO_FIRST_CACHE: usize = 2048;
+const FEW_ROWS: usize = 8;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 /// Words of activations in half a block of 32.
@@ -31,14 +31,14 @@ const HALF_WORDS: usize = BLOCK / 8;
 
 /// The packed weights that a tile reads.
 #[derive(Clone, Copy)]
-pub(super) struct WeightPanel<'p> {
+pub(super) struct Stream<'g> {
     /// Those of sixteen rows.
-    pub(super) panel: &'p [u8],
+    pub(super) group: &'g [u8],
     /// Where the same thread goes on reading afterwards.
-    pub(super) next: &'p [u8],
+    pub(super) next: &'g [u8],
 }
 
-/// `out[c][r]`: row `r` of the sixteen of `weights` times row `c` of the `C` of `q8_blocks`.
+/// `out[c][r]`: row `r` of the sixteen of `weights` times row `c` of the `C` of `records`.
 ///
 /// # Panics
 /// When the lengths do not fit one another.
@@ -47,37 +47,37 @@ pub(super) struct WeightPanel<'p> {
 /// The processor has the instruction set `S`.
 #[inline(always)]
 pub(super) unsafe fn tile<S: Simd, Q: Quants, K: Scaling, const C: usize>(
-    weights: WeightPanel<'_>,
-    q8_blocks: &[u32],
-    out: &mut [[f32; NR]],
+    weights: Stream<'_>,
+    records: &[u32],
+    out: &mut [[f32; GROUP]],
 ) {
     let span_bytes = K::HEADER + Q::BYTES;
-    let WeightPanel { panel, .. } = weights;
-    let prefetch = Prefetch::of(weights, span_bytes, C);
-    let n_spans = panel.len() / span_bytes;
-    assert_eq!(panel.len(), n_spans * span_bytes);
-    assert_eq!(q8_blocks.len(), n_spans * C * block::WORDS);
+    let Stream { group, .. } = weights;
+    let ahead = Ahead::of(weights, span_bytes, C);
+    let n_spans = group.len() / span_bytes;
+    assert_eq!(group.len(), n_spans * span_bytes);
+    assert_eq!(records.len(), n_spans * C * block::WORDS);
     assert_eq!(out.len(), C);
-    for row in (0..NR).step_by(S::ROWS) {
-        let (mut header, mut q8_block) = (panel.as_ptr(), q8_blocks.as_ptr());
-        // SAFETY: the lengths above: `header` walks over whole spans, `q8_block` over `C` q8 blocks for
+    for row in (0..GROUP).step_by(S::ROWS) {
+        let (mut header, mut record) = (group.as_ptr(), records.as_ptr());
+        // SAFETY: the lengths above: `header` walks over whole spans, `record` over `C` records for
         // each of them.
         unsafe {
             let mut sums = [S::zero(); C];
             for _ in 0..n_spans {
                 let planes = header.add(K::HEADER);
-                prefetch.fetch::<S>(header);
+                ahead.fetch::<S>(header);
                 let span = K::span::<S>(header, row);
                 let w = Q::unpack::<S>(planes.add(4 * row));
                 for sum in &mut sums {
                     // Two chains, so that one need not wait for the other.
-                    let mut halves = [K::start::<S>(q8_block), S::zero_int()];
+                    let mut halves = [K::start::<S>(record), S::zero_int()];
                     for j in 0..HALF_WORDS {
-                        halves[0] = Q::dot::<S>(halves[0], w[j], q8_block.add(j));
-                        halves[1] = Q::dot::<S>(halves[1], w[HALF_WORDS + j], q8_block.add(HALF_WORDS + j));
+                        halves[0] = Q::dot::<S>(halves[0], w[j], record.add(j));
+                        halves[1] = Q::dot::<S>(halves[1], w[HALF_WORDS + j], record.add(HALF_WORDS + j));
                     }
-                    *sum = K::accumulate::<S>(*sum, S::add_int(halves[0], halves[1]), &span, q8_block);
-                    q8_block = q8_block.add(block::WORDS);
+                    *sum = K::finish::<S>(*sum, S::add_int(halves[0], halves[1]), &span, record);
+                    record = record.add(block::WORDS);
                 }
                 header = header.add(span_bytes);
             }
@@ -90,20 +90,20 @@ pub(super) unsafe fn tile<S: Simd, Q: Quants, K: Scaling, const C: usize>(
 
 /// Fetches weights ahead of their use, a block's share with each block.
 #[derive(Clone, Copy)]
-pub(super) struct Prefetch {
+pub(super) struct Ahead {
     /// Bytes of a share.
     share: usize,
-    /// The panel's end, and how far from there the reading goes on.
+    /// The group's end, and how far from there the reading goes on.
     end: *const u8,
     gap: usize,
     n_rows: usize,
 }
 
-impl Prefetch {
+impl Ahead {
     /// For a tile of `n_rows` whose blocks have `share` bytes each.
     #[inline(always)]
-    pub(super) fn of(weights: WeightPanel<'_>, share: usize, n_rows: usize) -> Self {
-        let end = weights.panel.as_ptr_range().end;
+    pub(super) fn of(weights: Stream<'_>, share: usize, n_rows: usize) -> Self {
+        let end = weights.group.as_ptr_range().end;
         Self { share, end, gap: weights.next.as_ptr().addr().wrapping_sub(end.addr()), n_rows }
     }
 
@@ -115,19 +115,19 @@ impl Prefetch {
     pub(super) unsafe fn fetch<S: Simd>(&self, weights: *const u8) {
         // SAFETY: as this function.
         unsafe {
-            for line in self.lines(weights, L2_DISTANCE) {
-                S::prefetch_l2(line);
+            for line in self.lines(weights, TO_SECOND_CACHE) {
+                S::prefetch_to_second_cache(line);
             }
-            if self.n_rows > MAX_ROWS_WITHOUT_L1 {
-                for line in self.lines(weights, L1_DISTANCE) {
-                    S::prefetch_l1(line);
+            if self.n_rows > FEW_ROWS {
+                for line in self.lines(weights, TO_FIRST_CACHE) {
+                    S::prefetch(line);
                 }
             }
         }
     }
 
     /// The cache lines of the share that is read `distance` behind `weights`: in whole shares, so none
-    /// lies on both sides of the panel's end.
+    /// lies on both sides of the group's end.
     #[inline(always)]
     fn lines(&self, weights: *const u8, distance: usize) -> impl Iterator<Item = *const u8> + use<> {
         let within = weights.wrapping_add(distance.next_multiple_of(self.share));

@@ -1,15 +1,15 @@
-//! Rows of activations, quantized once for all products that take them.
+//! Rows of activations, quantised once for all products that take them.
 
 use std::{cell::RefCell, ops::Range};
 
 use super::{
     BLOCK, SUPER_BLOCK,
-    q8_block::{self, OfBlock, OfSuperBlock, Plain, Q8Block, Quantize, Registers},
+    record::{self, OfBlock, OfSuperBlock, Plain, Quantise, Record, Registers},
 };
 use crate::{
     cpu::InstructionSet,
     pool::{Pool, SharedMut},
-    prologue::{InputRows, for_row_tasks},
+    source::{RowSource, for_row_tasks},
 };
 
 /// Rows that one pass over the weights serves at most: their sums fill the registers.
@@ -17,11 +17,11 @@ pub(crate) const MAX_TILE_ROWS: usize = 16;
 /// Up to so many rows, weights come from memory and the passes over them count: tiles are large, where
 /// the instruction set has large ones. For more, they come from the cache, and tiles of this many are
 /// fastest, as measured on Zen 4.
-const MAX_MEMORY_BOUND_ROWS: usize = 32;
-const CACHED_TILE_ROWS: usize = 8;
+const FEW_ROWS: usize = 32;
+const USUAL_TILE_ROWS: usize = 8;
 
 thread_local! {
-    /// A row between what is done to it and its quantization, kept for its memory.
+    /// A row between what is done to it and its quantisation, kept for its memory.
     static SCRATCH: RefCell<Vec<f32>> = RefCell::default();
 }
 
@@ -29,10 +29,10 @@ thread_local! {
 /// length of the weights' blocks: `x ≈ scale·q`, `scale` the block's largest magnitude over 127.
 ///
 /// They lie as the products read them: in tiles of a few rows, block by block, `[tile][block][row]`
-/// q8 blocks. How many rows a tile has depends on `n_rows` and the processor; what a q8 block holds
+/// records. How many rows a tile has depends on `n_rows` and the processor; what a record holds
 /// only on its row.
 #[derive(Debug, Clone, Default)]
-pub struct QuantizedActivations {
+pub struct QuantisedRows {
     layout: Layout,
     words: Vec<u32>,
 }
@@ -42,39 +42,39 @@ pub struct QuantizedActivations {
 pub(crate) struct RowTile<'a> {
     /// Which rows.
     pub(crate) rows: Range<usize>,
-    /// Their q8 blocks, `[block][row]`.
-    pub(crate) q8_blocks: &'a [u32],
+    /// Their records, `[block][row]`.
+    pub(crate) records: &'a [u32],
 }
 
-impl QuantizedActivations {
-    /// No rows; [`QuantizedActivations::fill`] reuses the memory.
+impl QuantisedRows {
+    /// No rows; [`QuantisedRows::fill`] reuses the memory.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Quantizes rows of `n_in`, in blocks of 32 or 256, in place of what was there.
+    /// Quantises rows of `n_in`, in blocks of 32 or 256, in place of what was there.
     ///
     /// # Panics
     /// When blocks have another length, `n_in` is zero or not a multiple of theirs, or the source is
     /// not whole rows of it.
-    pub fn fill(&mut self, source: InputRows<'_>, n_in: usize, block_len: usize) {
+    pub fn fill(&mut self, source: RowSource<'_>, n_in: usize, block_len: usize) {
         self.fill_on(crate::pool::global(), source, n_in, block_len);
     }
 
-    /// [`QuantizedActivations::fill`] on the threads of `pool`.
+    /// [`QuantisedRows::fill`] on the threads of `pool`.
     ///
     /// # Panics
-    /// As [`QuantizedActivations::fill`].
-    pub fn fill_on(&mut self, pool: &Pool, source: InputRows<'_>, n_in: usize, block_len: usize) {
+    /// As [`QuantisedRows::fill`].
+    pub fn fill_on(&mut self, pool: &Pool, source: RowSource<'_>, n_in: usize, block_len: usize) {
         self.fill_with(InstructionSet::chosen(), pool, source, [n_in, block_len]);
     }
 
-    /// [`QuantizedActivations::fill_on`] with an instruction set that the processor has.
+    /// [`QuantisedRows::fill_on`] with an instruction set that the processor has.
     fn fill_with(
         &mut self,
         set: InstructionSet,
         pool: &Pool,
-        source: InputRows<'_>,
+        source: RowSource<'_>,
         [n_in, block_len]: [usize; 2],
     ) {
         assert!([BLOCK, SUPER_BLOCK].contains(&block_len), "there are no blocks of {block_len}");
@@ -89,7 +89,7 @@ impl QuantizedActivations {
             SCRATCH.with_borrow_mut(|scratch| {
                 scratch.resize(n_in, 0.0);
                 // SAFETY: the processor has the set.
-                unsafe { quantize_rows(set, source, rows, scratch, &target) };
+                unsafe { quantise_rows(set, source, rows, scratch, &target) };
             });
         });
     }
@@ -118,7 +118,7 @@ impl QuantizedActivations {
     pub(crate) fn tile(&self, tile: usize) -> RowTile<'_> {
         let rows = self.layout.tile_rows(tile);
         let words = self.layout.row_words();
-        RowTile { q8_blocks: &self.words[rows.start * words..rows.end * words], rows }
+        RowTile { records: &self.words[rows.start * words..rows.end * words], rows }
     }
 }
 
@@ -133,8 +133,8 @@ struct Layout {
 
 impl Layout {
     fn new(set: InstructionSet, n_rows: usize, n_in: usize, block_len: usize) -> Self {
-        let large = n_rows <= MAX_MEMORY_BOUND_ROWS && set.has_large_tiles();
-        let n_tiles = n_rows.div_ceil(if large { MAX_TILE_ROWS } else { CACHED_TILE_ROWS });
+        let large = n_rows <= FEW_ROWS && set.has_large_tiles();
+        let n_tiles = n_rows.div_ceil(if large { MAX_TILE_ROWS } else { USUAL_TILE_ROWS });
         Self { n_rows, n_in, block_len, n_tiles }
     }
 
@@ -153,25 +153,25 @@ impl Layout {
         self.tile_rows(if row < in_large { row / (size + 1) } else { n_large + (row - in_large) / size })
     }
 
-    /// Words that the q8 blocks of one row take.
+    /// Words that the records of one row take.
     fn row_words(self) -> usize {
-        self.n_in / self.block_len * q8_block::words(self.block_len)
+        self.n_in / self.block_len * record::words(self.block_len)
     }
 }
 
-/// The q8 blocks that the tasks of one call write, each those of its rows.
+/// The records that the tasks of one call write, each those of its rows.
 struct Target {
     layout: Layout,
     words: SharedMut<u32>,
 }
 
-/// Quantizes some rows; `scratch` has room for one.
+/// Quantises some rows; `scratch` has room for one.
 ///
 /// # Safety
 /// The processor has `set`.
-unsafe fn quantize_rows(
+unsafe fn quantise_rows(
     set: InstructionSet,
-    source: InputRows<'_>,
+    source: RowSource<'_>,
     rows: Range<usize>,
     scratch: &mut [f32],
     target: &Target,
@@ -179,14 +179,14 @@ unsafe fn quantize_rows(
     // SAFETY: as this function.
     unsafe {
         match set {
-            InstructionSet::Scalar => quantize_rows_on::<Plain>(source, rows, scratch, target),
+            InstructionSet::Scalar => quantise_rows_on::<Plain>(source, rows, scratch, target),
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx2 | InstructionSet::AvxVnni => avx2(source, rows, scratch, target),
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => avx512(source, rows, scratch, target),
             #[cfg(target_arch = "aarch64")]
             InstructionSet::Neon => {
-                quantize_rows_on::<Registers<crate::simd::Neon>>(source, rows, scratch, target);
+                quantise_rows_on::<Registers<crate::simd::Neon>>(source, rows, scratch, target);
             }
         }
     }
@@ -196,25 +196,25 @@ unsafe fn quantize_rows(
 /// The processor has these features.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx2,fma")]
-unsafe fn avx512(source: InputRows<'_>, rows: Range<usize>, scratch: &mut [f32], target: &Target) {
+unsafe fn avx512(source: RowSource<'_>, rows: Range<usize>, scratch: &mut [f32], target: &Target) {
     // SAFETY: as this function.
-    unsafe { quantize_rows_on::<Registers<crate::simd::Avx512>>(source, rows, scratch, target) }
+    unsafe { quantise_rows_on::<Registers<crate::simd::Avx512>>(source, rows, scratch, target) }
 }
 
 /// # Safety
 /// The processor has these features.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2(source: InputRows<'_>, rows: Range<usize>, scratch: &mut [f32], target: &Target) {
+unsafe fn avx2(source: RowSource<'_>, rows: Range<usize>, scratch: &mut [f32], target: &Target) {
     // SAFETY: as this function.
-    unsafe { quantize_rows_on::<Registers<crate::simd::Avx2>>(source, rows, scratch, target) }
+    unsafe { quantise_rows_on::<Registers<crate::simd::Avx2>>(source, rows, scratch, target) }
 }
 
 /// # Safety
-/// As [`Quantize::quantize`].
+/// As [`Quantise::quantise`].
 #[inline(always)]
-unsafe fn quantize_rows_on<Q: Quantize>(
-    source: InputRows<'_>,
+unsafe fn quantise_rows_on<Q: Quantise>(
+    source: RowSource<'_>,
     rows: Range<usize>,
     scratch: &mut [f32],
     target: &Target,
@@ -232,25 +232,25 @@ unsafe fn quantize_rows_on<Q: Quantize>(
     }
 }
 
-/// Writes the q8 blocks of one row, `N` values and `W` words each.
+/// Writes the records of one row, `N` values and `W` words each.
 ///
 /// # Safety
-/// As [`Quantize::quantize`].
+/// As [`Quantise::quantise`].
 #[inline(always)]
-unsafe fn write_row<Q: Quantize, R: Q8Block<N, W>, const N: usize, const W: usize>(
+unsafe fn write_row<Q: Quantise, R: Record<N, W>, const N: usize, const W: usize>(
     x: &[f32],
     row: usize,
     target: &Target,
 ) {
-    debug_assert_eq!([N, W], [target.layout.block_len, q8_block::words(N)]);
+    debug_assert_eq!([N, W], [target.layout.block_len, record::words(N)]);
     let tile = target.layout.tile_around(row);
     let first = tile.start * target.layout.row_words() + (row - tile.start) * W;
     for (i, x) in x.as_chunks::<N>().0.iter().enumerate() {
         // SAFETY: inside the words, of which the tile has `row_words` for each of its rows; this
-        // task alone has this row, and each row its own q8 blocks.
-        let q8_block = unsafe { &mut *target.words.get().add(first + i * tile.len() * W).cast::<[u32; W]>() };
+        // task alone has this row, and each row its own records.
+        let record = unsafe { &mut *target.words.get().add(first + i * tile.len() * W).cast::<[u32; W]>() };
         // SAFETY: as this function.
-        unsafe { R::write::<Q>(x, q8_block) };
+        unsafe { R::write::<Q>(x, record) };
     }
 }
 
@@ -259,52 +259,52 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::quant::q8_block::{block, super_block};
+    use crate::quant::record::{block, super_block};
 
-    fn quantized(x: &[f32], n_in: usize, block_len: usize) -> QuantizedActivations {
-        let mut rows = QuantizedActivations::new();
-        rows.fill(InputRows::Plain(x), n_in, block_len);
+    fn quantised(x: &[f32], n_in: usize, block_len: usize) -> QuantisedRows {
+        let mut rows = QuantisedRows::new();
+        rows.fill(RowSource::Plain(x), n_in, block_len);
         rows
     }
 
-    /// A row as its q8 blocks have it.
+    /// A row as its records have it.
     #[derive(Debug, Default, PartialEq)]
     struct Read {
         values: Vec<f32>,
         /// For each value.
         scales: Vec<f32>,
         quants: Vec<i32>,
-        /// `Σ scale·q` over each block of 32, where q8 blocks have it.
+        /// `Σ scale·q` over each block of 32, where records have it.
         scaled_sums: Vec<f32>,
-        /// `Σ q` over each q8 block.
+        /// `Σ q` over each record.
         sums: Vec<i32>,
     }
 
-    /// The q8 blocks of a row.
-    fn q8_blocks(rows: &QuantizedActivations, row: usize) -> impl Iterator<Item = &[u32]> {
+    /// The records of a row.
+    fn records(rows: &QuantisedRows, row: usize) -> impl Iterator<Item = &[u32]> {
         let tile = (0..rows.n_tiles()).map(|t| rows.tile(t)).find(|t| t.rows.contains(&row)).unwrap();
-        let q8_blocks = tile.q8_blocks.chunks_exact(q8_block::words(rows.block_len()));
-        q8_blocks.skip(row - tile.rows.start).step_by(tile.rows.len())
+        let records = tile.records.chunks_exact(record::words(rows.block_len()));
+        records.skip(row - tile.rows.start).step_by(tile.rows.len())
     }
 
-    fn read(rows: &QuantizedActivations, row: usize) -> Read {
+    fn read(rows: &QuantisedRows, row: usize) -> Read {
         let block_len = rows.block_len();
         let mut read = Read::default();
-        for q8_block in q8_blocks(rows, row) {
-            let scale = f32::from_bits(q8_block[block_len / 4]);
-            let quants = q8_block[..block_len / 4].iter().flat_map(|word| word.to_le_bytes());
+        for record in records(rows, row) {
+            let scale = f32::from_bits(record[block_len / 4]);
+            let quants = record[..block_len / 4].iter().flat_map(|word| word.to_le_bytes());
             let quants: Vec<i32> = quants.map(|q| i32::from(q.cast_signed())).collect();
             read.values.extend(quants.iter().map(|q| *q as f32 * scale));
             read.quants.extend(quants);
             read.scales.extend(vec![scale; block_len]);
             if block_len == SUPER_BLOCK {
-                read.sums.push(q8_block[super_block::START].cast_signed() / -128);
+                read.sums.push(record[super_block::START].cast_signed() / -128);
             } else {
-                read.scaled_sums.push(f32::from_bits(q8_block[block::SCALED_SUM]));
-                read.sums.push(-q8_block[block::NEGATED_SUM].cast_signed());
+                read.scaled_sums.push(f32::from_bits(record[block::SCALED_SUM]));
+                read.sums.push(-record[block::NEGATED_SUM].cast_signed());
                 assert_eq!(
-                    q8_block[block::START].cast_signed(),
-                    q8_block[block::NEGATED_SUM].cast_signed() * 128
+                    record[block::START].cast_signed(),
+                    record[block::NEGATED_SUM].cast_signed() * 128
                 );
             }
         }
@@ -325,7 +325,7 @@ mod tests {
     proptest! {
         #[test]
         fn values_come_back_within_half_a_step((block_len, n_in, x) in case()) {
-            let rows = quantized(&x, n_in, block_len);
+            let rows = quantised(&x, n_in, block_len);
             prop_assert_eq!(rows.n_rows(), x.len() / n_in);
             for (row, x) in x.chunks_exact(n_in).enumerate() {
                 let read_row = read(&rows, row);
@@ -340,25 +340,25 @@ mod tests {
                 for (quants, sum) in read_row.quants.chunks_exact(block_len).zip(&read_row.sums) {
                     prop_assert_eq!(quants.iter().sum::<i32>(), *sum);
                 }
-                prop_assert_eq!(read(&quantized(x, n_in, block_len), 0), read_row);
+                prop_assert_eq!(read(&quantised(x, n_in, block_len), 0), read_row);
             }
         }
 
         #[test]
         fn every_instruction_set_writes_the_same((block_len, n_in, x) in case()) {
-            let want = quantized(&x, n_in, block_len);
+            let want = quantised(&x, n_in, block_len);
             for set in InstructionSet::available() {
-                let mut rows = QuantizedActivations::new();
-                rows.fill_with(set, crate::pool::global(), InputRows::Plain(&x), [n_in, block_len]);
+                let mut rows = QuantisedRows::new();
+                rows.fill_with(set, crate::pool::global(), RowSource::Plain(&x), [n_in, block_len]);
                 for row in 0..want.n_rows() {
-                    prop_assert!(q8_blocks(&rows, row).eq(q8_blocks(&want, row)), "{:?} differs", set);
+                    prop_assert!(records(&rows, row).eq(records(&want, row)), "{:?} differs", set);
                 }
             }
         }
 
         #[test]
         fn the_largest_of_a_block_is_127_steps((block_len, n_in, x) in case()) {
-            let rows = quantized(&x, n_in, block_len);
+            let rows = quantised(&x, n_in, block_len);
             for (row, x) in x.chunks_exact(n_in).enumerate() {
                 let scales = read(&rows, row).scales;
                 for (x, scale) in x.chunks_exact(block_len).zip(scales.iter().step_by(block_len)) {
@@ -375,22 +375,22 @@ mod tests {
         {
             let mut x = vec![1f32; block_len];
             x[7] = bad;
-            assert!(!read(&quantized(&x, block_len, block_len), 0).scales[0].is_finite());
+            assert!(!read(&quantised(&x, block_len, block_len), 0).scales[0].is_finite());
         }
     }
 
     #[test]
     fn tiny_values_are_zeros() {
         for block_len in [BLOCK, SUPER_BLOCK] {
-            let read = read(&quantized(&vec![1e-38; block_len], block_len, block_len), 0);
+            let read = read(&quantised(&vec![1e-38; block_len], block_len, block_len), 0);
             assert_eq!(read.values, vec![0.0; block_len]);
         }
     }
 
     #[test]
     fn memory_is_used_again() {
-        let mut rows = quantized(&[1.0; 20 * BLOCK], BLOCK, BLOCK);
-        rows.fill(InputRows::Plain(&[2.0; 3 * BLOCK]), BLOCK, BLOCK);
+        let mut rows = quantised(&[1.0; 20 * BLOCK], BLOCK, BLOCK);
+        rows.fill(RowSource::Plain(&[2.0; 3 * BLOCK]), BLOCK, BLOCK);
         assert_eq!((rows.n_rows(), rows.tile(0).rows), (3, 0..3));
         assert_eq!(read(&rows, 2).values, [2.0; BLOCK]);
     }

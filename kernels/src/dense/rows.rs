@@ -5,7 +5,6 @@ use std::ops::Range;
 use super::{
     CHUNK, DenseType,
     element::{round_to_bf16, to_bf16},
-    format::{LINE_WORDS, Line, RowFormat},
     path::Path,
 };
 use crate::{
@@ -17,6 +16,35 @@ use crate::{
 pub(super) const MAX_TILE_ROWS: usize = 12;
 /// Values that a task converts: below it, handing out costs more than it saves.
 const VALUES_PER_TASK: usize = 16 << 10;
+/// 32-bit words of a line.
+const LINE_WORDS: usize = 16;
+
+/// How the values of rows are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum RowFormat {
+    /// bf16, two in a word: the even input in the low half.
+    #[default]
+    Pairs,
+    /// f32, rounded to bf16.
+    Rounded,
+    /// f32.
+    Exact,
+}
+
+impl RowFormat {
+    /// Cache lines of a chunk of inputs.
+    pub(super) fn chunk_lines(self) -> usize {
+        match self {
+            Self::Pairs => CHUNK / 2 / LINE_WORDS,
+            Self::Rounded | Self::Exact => CHUNK / LINE_WORDS,
+        }
+    }
+}
+
+/// A cache line.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C, align(64))]
+pub(super) struct Line(pub(super) [u32; LINE_WORDS]);
 
 /// Activation rows, `[n_rows, n_in]`, laid out for products with dense weights. Keep one and fill it
 /// again: it keeps its memory.
@@ -24,7 +52,7 @@ const VALUES_PER_TASK: usize = 16 << 10;
 /// Rows are cut into tiles of nearly equal size; a tile lies chunk by chunk of 32 inputs, in a chunk
 /// row by row.
 #[derive(Debug, Default)]
-pub struct DenseActivations {
+pub struct DenseRows {
     format: RowFormat,
     n_rows: usize,
     n_in: usize,
@@ -38,7 +66,7 @@ pub(super) struct Tile<'a> {
     pub(super) lines: &'a [Line],
 }
 
-impl DenseActivations {
+impl DenseRows {
     /// No rows.
     pub fn new() -> Self {
         Self::default()
@@ -53,7 +81,7 @@ impl DenseActivations {
         self.fill_as(Path::chosen().format(weights), x, n_in);
     }
 
-    /// [`DenseActivations::fill`] in a given format.
+    /// [`DenseRows::fill`] in a given format.
     pub(super) fn fill_as(&mut self, format: RowFormat, x: &[f32], n_in: usize) {
         assert!(n_in > 0 && x.len().is_multiple_of(n_in), "x must be whole rows of {n_in}");
         self.reset(format, x.len() / n_in, n_in);
@@ -124,7 +152,7 @@ fn tile_rows(n_rows: usize, tile: usize) -> Range<usize> {
     tile * n_rows / n_tiles..(tile + 1) * n_rows / n_tiles
 }
 
-/// Writes into [`DenseActivations`] from several threads.
+/// Writes into [`DenseRows`] from several threads.
 #[derive(Debug)]
 pub(super) struct RowsWriter {
     format: RowFormat,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// so each thread begins with tasks that lie together, in order; one that has done its own takes half
 /// of what another has left.
 #[derive(Debug)]
-pub(super) struct WorkQueue(Box<[Share]>);
+pub(super) struct Shares(Box<[Share]>);
 
 /// The tasks that a thread has left, `first..end`, in one word; on a cache line of its own.
 #[derive(Debug)]
@@ -16,8 +16,8 @@ struct Share(AtomicU64);
 /// The most tasks that a call can have.
 pub(super) const MOST_TASKS: usize = u32::MAX as usize;
 
-impl WorkQueue {
-    /// WorkQueue of nothing.
+impl Shares {
+    /// Shares of nothing.
     pub(super) fn new(n_threads: usize) -> Self {
         Self((0..n_threads).map(|_| Share(AtomicU64::new(0))).collect())
     }
@@ -98,11 +98,11 @@ mod tests {
             n_tasks in 0usize..70,
             asking in proptest::collection::vec(0usize..6, 0..200),
         ) {
-            let queue = WorkQueue::new(n_threads);
-            queue.fill(n_tasks);
+            let shares = Shares::new(n_threads);
+            shares.fill(n_tasks);
             let mut taken: Vec<usize> =
-                asking.into_iter().filter_map(|thread| queue.take(thread % n_threads)).collect();
-            taken.extend((0..n_threads).flat_map(|thread| std::iter::from_fn(|| queue.take(thread)).collect::<Vec<_>>()));
+                asking.into_iter().filter_map(|thread| shares.take(thread % n_threads)).collect();
+            taken.extend((0..n_threads).flat_map(|thread| std::iter::from_fn(|| shares.take(thread)).collect::<Vec<_>>()));
             taken.sort_unstable();
             prop_assert_eq!(taken, (0..n_tasks).collect::<Vec<_>>());
         }
@@ -110,20 +110,20 @@ mod tests {
 
     #[test]
     fn a_thread_takes_its_own_in_order_and_then_half_of_anothers() {
-        let queue = WorkQueue::new(2);
-        queue.fill(16);
-        let taken: Vec<usize> = (0..9).filter_map(|_| queue.take(1)).collect();
+        let shares = Shares::new(2);
+        shares.fill(16);
+        let taken: Vec<usize> = (0..9).filter_map(|_| shares.take(1)).collect();
         assert_eq!(taken, [8, 9, 10, 11, 12, 13, 14, 15, 4]);
-        assert_eq!(queue.take(0), Some(0));
-        assert_eq!(queue.take(1), Some(5));
+        assert_eq!(shares.take(0), Some(0));
+        assert_eq!(shares.take(1), Some(5));
     }
 
     #[test]
     fn what_is_cleared_is_not_taken() {
-        let queue = WorkQueue::new(2);
-        queue.fill(100);
-        assert_eq!(queue.take(0), Some(0));
-        queue.clear();
-        assert_eq!([queue.take(0), queue.take(1)], [None; 2]);
+        let shares = Shares::new(2);
+        shares.fill(100);
+        assert_eq!(shares.take(0), Some(0));
+        shares.clear();
+        assert_eq!([shares.take(0), shares.take(1)], [None; 2]);
     }
 }

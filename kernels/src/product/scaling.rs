@@ -1,6 +1,6 @@
 //! How the scales and minima of a block of 32 lie, and how they enter the sums.
 
-use crate::quant::{q8_block::block, tile::F16_ROW};
+use crate::quant::{record::block, tile::F16_ROW};
 use crate::simd::Simd;
 
 /// The `z` of a zero point of 128, which is that of biased bytes.
@@ -19,7 +19,7 @@ pub(super) trait Scaling {
     /// Where the sum of `w·x` over the block starts.
     ///
     /// # Safety
-    /// As for [`Simd`]; a whole q8 block lies at `q8_block`.
+    /// As for [`Simd`]; a whole record lies at `record`.
     #[inline(always)]
     unsafe fn start<S: Simd>(_record: *const u32) -> S::Int {
         // SAFETY: as this function.
@@ -28,12 +28,12 @@ pub(super) trait Scaling {
     /// `sum` with a span added, of which `products` is the sum of `w·x`.
     ///
     /// # Safety
-    /// As for [`Simd`]; a whole q8 block lies at `q8_block`.
-    unsafe fn accumulate<S: Simd>(
+    /// As for [`Simd`]; a whole record lies at `record`.
+    unsafe fn finish<S: Simd>(
         sum: S::Float,
         products: S::Int,
         span: &Self::Span<S>,
-        q8_block: *const u32,
+        record: *const u32,
     ) -> S::Float;
 }
 
@@ -55,17 +55,17 @@ unsafe fn load_scale<S: Simd>(header: *const u8, row: usize) -> S::Float {
 /// `sum + products·(scale·s)`, `s` the scale of the activations.
 ///
 /// # Safety
-/// As for [`Simd`]; the scale of a q8 block lies at `q8_scale`.
+/// As for [`Simd`]; the scale of a record lies at `record_scale`.
 #[inline(always)]
 pub(super) unsafe fn add_scaled<S: Simd>(
     sum: S::Float,
     products: S::Int,
     scale: S::Float,
-    q8_scale: *const u32,
+    record_scale: *const u32,
 ) -> S::Float {
     // SAFETY: as this function.
     unsafe {
-        let scale = S::mul(scale, S::splat(q8_scale));
+        let scale = S::mul(scale, S::splat(record_scale));
         S::mul_add(S::to_float(products), scale, sum)
     }
 }
@@ -81,25 +81,25 @@ impl<const Z: i32> Scaling for Centred<Z> {
     }
 
     #[inline(always)]
-    unsafe fn start<S: Simd>(q8_block: *const u32) -> S::Int {
+    unsafe fn start<S: Simd>(record: *const u32) -> S::Int {
         // SAFETY: as this function.
         unsafe {
             match Z {
-                BIASED => S::start_biased(q8_block.add(block::START)),
-                _ => S::splat_shifted::<Z>(q8_block.add(block::NEGATED_SUM)),
+                BIASED => S::start_biased(record.add(block::START)),
+                _ => S::splat_shifted::<Z>(record.add(block::NEGATED_SUM)),
             }
         }
     }
 
     #[inline(always)]
-    unsafe fn accumulate<S: Simd>(
+    unsafe fn finish<S: Simd>(
         sum: S::Float,
         products: S::Int,
         scale: &S::Float,
-        q8_block: *const u32,
+        record: *const u32,
     ) -> S::Float {
         // SAFETY: as this function.
-        unsafe { add_scaled::<S>(sum, products, *scale, q8_block.add(block::SCALE)) }
+        unsafe { add_scaled::<S>(sum, products, *scale, record.add(block::SCALE)) }
     }
 }
 
@@ -114,16 +114,16 @@ impl Scaling for WithMinimum {
     }
 
     #[inline(always)]
-    unsafe fn accumulate<S: Simd>(
+    unsafe fn finish<S: Simd>(
         sum: S::Float,
         products: S::Int,
         [scale, minimum]: &[S::Float; 2],
-        q8_block: *const u32,
+        record: *const u32,
     ) -> S::Float {
         // SAFETY: as this function.
         unsafe {
-            let sum = add_scaled::<S>(sum, products, *scale, q8_block.add(block::SCALE));
-            S::mul_add(*minimum, S::splat(q8_block.add(block::SCALED_SUM)), sum)
+            let sum = add_scaled::<S>(sum, products, *scale, record.add(block::SCALE));
+            S::mul_add(*minimum, S::splat(record.add(block::SCALED_SUM)), sum)
         }
     }
 }

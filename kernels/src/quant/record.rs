@@ -1,4 +1,4 @@
-//! Q8 blocks: what the products read of one row of activations in one block of weights.
+//! Records: what the products read of one row of activations in one block of weights.
 //!
 //! `x ≈ scale·q` with signed bytes `q` and one scale for the block, 32 or 256 values as the weights
 //! have it. With the values goes their sum, which zero points and minima are multiplied with.
@@ -8,9 +8,9 @@ use std::marker::PhantomData;
 use super::{BLOCK, SUPER_BLOCK};
 use crate::{simd::Simd, vector::ROUNDER};
 
-/// The q8 block of a block of 32: eight words with its values, then these.
+/// The record of a block of 32: eight words with its values, then these.
 pub(crate) mod block {
-    /// Words of a q8 block, filled up to whole registers.
+    /// Words of a record, filled up to whole registers.
     pub(crate) const WORDS: usize = 12;
     /// The scale.
     pub(crate) const SCALE: usize = 8;
@@ -22,9 +22,9 @@ pub(crate) mod block {
     pub(crate) const START: usize = 11;
 }
 
-/// The q8 block of a super-block of 256: 64 words with its values, then these.
+/// The record of a super-block of 256: 64 words with its values, then these.
 pub(crate) mod super_block {
-    /// Words of a q8 block, filled up to whole registers.
+    /// Words of a record, filled up to whole registers.
     pub(crate) const WORDS: usize = 68;
     /// The scale.
     pub(crate) const SCALE: usize = 64;
@@ -32,21 +32,21 @@ pub(crate) mod super_block {
     pub(crate) const START: usize = 65;
 }
 
-/// Bytes store `value + BIAS`.
+/// What biased bytes stand for less.
 const BIAS: i32 = 128;
 /// Largest magnitude below which a block counts as all zeros: the inverse of its scale would overflow.
 const SMALLEST: f32 = 1e-30;
-/// Largest quantized magnitude.
+/// Largest quantised magnitude.
 const LARGEST_QUANT: f32 = 127.0;
 
-/// A q8 block of `N` values in `W` words. A trait, so that writing one is inlined into the loop over a row
+/// A record of `N` values in `W` words. A trait, so that writing one is inlined into the loop over a row
 /// and compiled for its instruction set.
-pub(super) trait Q8Block<const N: usize, const W: usize> {
-    /// Quantizes `x`.
+pub(super) trait Record<const N: usize, const W: usize> {
+    /// Quantises `x`.
     ///
     /// # Safety
-    /// As [`Quantize::quantize`].
-    unsafe fn write<Q: Quantize>(x: &[f32; N], q8_block: &mut [u32; W]);
+    /// As [`Quantise::quantise`].
+    unsafe fn write<Q: Quantise>(x: &[f32; N], record: &mut [u32; W]);
 }
 
 /// That of a block of 32.
@@ -54,7 +54,7 @@ pub(super) enum OfBlock {}
 /// That of a super-block of 256.
 pub(super) enum OfSuperBlock {}
 
-/// Words of a q8 block of `block_len` values, 32 or 256.
+/// Words of a record of `block_len` values, 32 or 256.
 pub(crate) const fn words(block_len: usize) -> usize {
     if block_len == SUPER_BLOCK { super_block::WORDS } else { block::WORDS }
 }
@@ -80,14 +80,14 @@ impl Scale {
     }
 }
 
-/// Quantizes values.
-pub(super) trait Quantize {
+/// Quantises values.
+pub(super) trait Quantise {
     /// Writes `x·inverse`, rounded to the nearest integers, as bytes; returns their sum. Where something
     /// is not finite it may be anything: the scale is not either.
     ///
     /// # Safety
     /// The processor has the instruction set that is meant.
-    unsafe fn quantize<const N: usize>(x: &[f32; N], inverse: f32, quants: &mut [i8; N]) -> i32;
+    unsafe fn quantise<const N: usize>(x: &[f32; N], inverse: f32, quants: &mut [i8; N]) -> i32;
 }
 
 /// In plain Rust.
@@ -95,17 +95,17 @@ pub(super) enum Plain {}
 /// In registers of `S`.
 pub(super) struct Registers<S>(PhantomData<S>);
 
-impl Quantize for Plain {
+impl Quantise for Plain {
     #[inline(always)]
-    unsafe fn quantize<const N: usize>(x: &[f32; N], inverse: f32, quants: &mut [i8; N]) -> i32 {
+    unsafe fn quantise<const N: usize>(x: &[f32; N], inverse: f32, quants: &mut [i8; N]) -> i32 {
         *quants = x.map(|x| (x * inverse + ROUNDER).to_bits() as i8);
         quants.iter().map(|q| i32::from(*q)).sum()
     }
 }
 
-impl<S: Simd> Quantize for Registers<S> {
+impl<S: Simd> Quantise for Registers<S> {
     #[inline(always)]
-    unsafe fn quantize<const N: usize>(x: &[f32; N], inverse: f32, quants: &mut [i8; N]) -> i32 {
+    unsafe fn quantise<const N: usize>(x: &[f32; N], inverse: f32, quants: &mut [i8; N]) -> i32 {
         const { assert!(N.is_multiple_of(S::ROWS)) };
         // SAFETY: as this function; whole registers, as asserted.
         unsafe {
@@ -121,38 +121,38 @@ impl<S: Simd> Quantize for Registers<S> {
     }
 }
 
-impl Q8Block<BLOCK, { block::WORDS }> for OfBlock {
+impl Record<BLOCK, { block::WORDS }> for OfBlock {
     #[inline(always)]
-    unsafe fn write<Q: Quantize>(x: &[f32; BLOCK], q8_block: &mut [u32; block::WORDS]) {
+    unsafe fn write<Q: Quantise>(x: &[f32; BLOCK], record: &mut [u32; block::WORDS]) {
         // SAFETY: as this function.
-        let (scale, sum) = unsafe { quantize::<Q, BLOCK>(x, q8_block) };
-        q8_block[block::SCALE] = scale.to_bits();
-        q8_block[block::SCALED_SUM] = (scale * sum as f32).to_bits();
-        q8_block[block::NEGATED_SUM] = sum.wrapping_neg().cast_unsigned();
-        q8_block[block::START] = sum.wrapping_mul(-BIAS).cast_unsigned();
+        let (scale, sum) = unsafe { quantise::<Q, BLOCK>(x, record) };
+        record[block::SCALE] = scale.to_bits();
+        record[block::SCALED_SUM] = (scale * sum as f32).to_bits();
+        record[block::NEGATED_SUM] = sum.wrapping_neg().cast_unsigned();
+        record[block::START] = sum.wrapping_mul(-BIAS).cast_unsigned();
     }
 }
 
-impl Q8Block<SUPER_BLOCK, { super_block::WORDS }> for OfSuperBlock {
+impl Record<SUPER_BLOCK, { super_block::WORDS }> for OfSuperBlock {
     #[inline(always)]
-    unsafe fn write<Q: Quantize>(x: &[f32; SUPER_BLOCK], q8_block: &mut [u32; super_block::WORDS]) {
+    unsafe fn write<Q: Quantise>(x: &[f32; SUPER_BLOCK], record: &mut [u32; super_block::WORDS]) {
         // SAFETY: as this function.
-        let (scale, sum) = unsafe { quantize::<Q, SUPER_BLOCK>(x, q8_block) };
-        q8_block[super_block::SCALE] = scale.to_bits();
-        q8_block[super_block::START] = sum.wrapping_mul(-BIAS).cast_unsigned();
+        let (scale, sum) = unsafe { quantise::<Q, SUPER_BLOCK>(x, record) };
+        record[super_block::SCALE] = scale.to_bits();
+        record[super_block::START] = sum.wrapping_mul(-BIAS).cast_unsigned();
     }
 }
 
-/// Writes the values of a q8 block of `N`; returns their scale and the sum of what was written.
+/// Writes the values of a record of `N`; returns their scale and the sum of what was written.
 ///
 /// # Safety
-/// As [`Quantize::quantize`].
+/// As [`Quantise::quantise`].
 #[inline(always)]
-unsafe fn quantize<Q: Quantize, const N: usize>(x: &[f32; N], q8_block: &mut [u32]) -> (f32, i32) {
+unsafe fn quantise<Q: Quantise, const N: usize>(x: &[f32; N], record: &mut [u32]) -> (f32, i32) {
     let Scale { scale, inverse } = Scale::of(x);
-    let words = &mut q8_block[..N / 4];
+    let words = &mut record[..N / 4];
     // SAFETY: the words are this many bytes, and any bytes are words and signed bytes.
     let quants = unsafe { &mut *words.as_mut_ptr().cast::<[i8; N]>() };
     // SAFETY: as this function.
-    (scale, unsafe { Q::quantize(x, inverse, quants) })
+    (scale, unsafe { Q::quantise(x, inverse, quants) })
 }

@@ -1,8 +1,8 @@
-//! What happens to the sums of a args on their way out.
+//! What happens to the sums of a panel on their way out.
 
 use crate::{cpu::vectorised, gelu::gelu_plain};
 
-/// The sums of a args, and what is added to each: `sums` is `[n_rows][stride]`; `bias` is as long as
+/// The sums of a panel, and what is added to each: `sums` is `[n_rows][stride]`; `bias` is as long as
 /// there are weight rows, at most `stride`, or empty.
 #[derive(Debug)]
 pub(super) struct Sums<'a> {
@@ -11,7 +11,7 @@ pub(super) struct Sums<'a> {
     pub(super) bias: &'a [f32],
 }
 
-/// Where a args's elements lie in a matrix: some columns of some rows.
+/// Where a panel's elements lie in a matrix: some columns of some rows.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Place {
     start: *mut f32,

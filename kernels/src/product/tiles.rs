@@ -2,20 +2,20 @@
 //! features.
 
 use super::{
-    kernel::{self, WeightPanel, for_rows},
+    kernel::{self, Stream, for_rows},
     quants::{Bytes, FiveBits, Nibbles, Quants},
     scaling::{Centred, Scaling, WithMinimum},
     super_block::{self, Q4K, Q5K, Q6K, SuperBlocks},
 };
 use crate::{
     cpu::InstructionSet,
-    quant::{BlockType, NR},
+    quant::{BlockType, GROUP},
     simd,
 };
 
-/// One panel with one tile, of 1 to 16 rows: `(weights, q8 blocks, sums)`.
-pub(super) type TileFn = unsafe fn(WeightPanel<'_>, &[u32], &mut [[f32; NR]]);
-/// Writes the bytes of a panel of super-blocks.
+/// One group with one tile, of 1 to 16 rows: `(weights, records, sums)`.
+pub(super) type TileFn = unsafe fn(Stream<'_>, &[u32], &mut [[f32; GROUP]]);
+/// Writes the bytes of a group of super-blocks.
 pub(super) type UnpackFn = unsafe fn(&[u8], &mut [u8]);
 
 /// The functions of one instruction set.
@@ -23,8 +23,8 @@ pub(super) type UnpackFn = unsafe fn(&[u8], &mut [u8]);
 pub(super) struct Tiles {
     /// That for a type and a number of rows.
     pub(super) packed: fn(BlockType, usize) -> TileFn,
-    /// The largest number of rows for which super-blocks are unpacked in registers, not beforehand.
-    pub(super) max_rows_in_registers: usize,
+    /// Up to so many rows, super-blocks are better unpacked in registers than beforehand.
+    pub(super) few_rows: usize,
     /// That for super-blocks' bytes and a number of rows.
     pub(super) of_bytes: fn(usize) -> TileFn,
     /// What makes the bytes, for types that have super-blocks.
@@ -52,12 +52,11 @@ impl Tiles {
 
 /// Defines a module with the tile functions of one instruction set.
 macro_rules! tile_functions {
-    ($module:ident, $set:ty, $features:literal, max_rows_in_registers: $max_rows_in_registers:literal) => {
+    ($module:ident, $set:ty, $features:literal, few_rows: $few_rows:literal) => {
         mod $module {
             use super::*;
 
-            pub(super) const TILES: Tiles =
-                Tiles { packed, max_rows_in_registers: $max_rows_in_registers, of_bytes, unpack };
+            pub(super) const TILES: Tiles = Tiles { packed, few_rows: $few_rows, of_bytes, unpack };
 
             fn packed(block_type: BlockType, n_rows: usize) -> TileFn {
                 match block_type {
@@ -89,56 +88,56 @@ macro_rules! tile_functions {
             /// The processor has these features.
             #[target_feature(enable = $features)]
             unsafe fn tile<Q: Quants, K: Scaling, const C: usize>(
-                weights: WeightPanel<'_>,
-                q8_blocks: &[u32],
-                out: &mut [[f32; NR]],
+                weights: Stream<'_>,
+                records: &[u32],
+                out: &mut [[f32; GROUP]],
             ) {
                 // SAFETY: as this function.
-                unsafe { kernel::tile::<$set, Q, K, C>(weights, q8_blocks, out) }
+                unsafe { kernel::tile::<$set, Q, K, C>(weights, records, out) }
             }
 
             /// # Safety
             /// The processor has these features.
             #[target_feature(enable = $features)]
             unsafe fn super_tile<T: SuperBlocks, const C: usize>(
-                weights: WeightPanel<'_>,
-                q8_blocks: &[u32],
-                out: &mut [[f32; NR]],
+                weights: Stream<'_>,
+                records: &[u32],
+                out: &mut [[f32; GROUP]],
             ) {
                 // SAFETY: as this function.
-                unsafe { super_block::tile::<$set, T, C>(weights, q8_blocks, out) }
+                unsafe { super_block::tile::<$set, T, C>(weights, records, out) }
             }
 
             /// # Safety
             /// The processor has these features.
             #[target_feature(enable = $features)]
             unsafe fn tile_of_bytes<const C: usize>(
-                weights: WeightPanel<'_>,
-                q8_blocks: &[u32],
-                out: &mut [[f32; NR]],
+                weights: Stream<'_>,
+                records: &[u32],
+                out: &mut [[f32; GROUP]],
             ) {
                 // SAFETY: as this function.
-                unsafe { super_block::tile_of_bytes::<$set, C>(weights, q8_blocks, out) }
+                unsafe { super_block::tile_of_bytes::<$set, C>(weights, records, out) }
             }
 
             /// # Safety
             /// The processor has these features.
             #[target_feature(enable = $features)]
-            unsafe fn unpack_of<T: SuperBlocks>(panel: &[u8], out: &mut [u8]) {
+            unsafe fn unpack_of<T: SuperBlocks>(group: &[u8], out: &mut [u8]) {
                 // SAFETY: as this function.
-                unsafe { super_block::unpack::<$set, T>(panel, out) }
+                unsafe { super_block::unpack::<$set, T>(group, out) }
             }
         }
     };
 }
 
 #[cfg(target_arch = "x86_64")]
-tile_functions!(avx512, simd::Avx512, "avx512f,avx512bw,avx512vnni", max_rows_in_registers: 16);
+tile_functions!(avx512, simd::Avx512, "avx512f,avx512bw,avx512vnni", few_rows: 16);
 #[cfg(target_arch = "x86_64")]
-tile_functions!(avx2, simd::Avx2, "avx2,fma,f16c", max_rows_in_registers: 8);
+tile_functions!(avx2, simd::Avx2, "avx2,fma,f16c", few_rows: 8);
 #[cfg(target_arch = "x86_64")]
-tile_functions!(avx_vnni, simd::Avx2<simd::AvxVnni>, "avx2,fma,f16c,avxvnni", max_rows_in_registers: 16);
+tile_functions!(avx_vnni, simd::Avx2<simd::AvxVnni>, "avx2,fma,f16c,avxvnni", few_rows: 16);
 #[cfg(target_arch = "x86_64")]
-tile_functions!(avx512_vnni_vl, simd::Avx2<simd::Avx512VnniVl>, "avx2,fma,f16c,avx512vl,avx512vnni", max_rows_in_registers: 16);
+tile_functions!(avx512_vnni_vl, simd::Avx2<simd::Avx512VnniVl>, "avx2,fma,f16c,avx512vl,avx512vnni", few_rows: 16);
 #[cfg(target_arch = "aarch64")]
-tile_functions!(neon, simd::Neon, "neon,dotprod", max_rows_in_registers: 16);
+tile_functions!(neon, simd::Neon, "neon,dotprod", few_rows: 16);
